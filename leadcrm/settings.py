@@ -1,0 +1,152 @@
+"""Settings: one file, configured by the environment alone. The README has the table of variables.
+
+Without `DATABASE_URL` this is somebody trying leadcrm out on their own machine: an embedded PostgreSQL, a generated
+secret key under `.local/`, plain HTTP on loopback. With it, this is production: a secret key is required and the
+site insists on HTTPS (see `HTTPS`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from environs import Env
+
+from leadcrm.local import local_secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Env()
+
+# Everything that belongs to this checkout and to nobody else: database, key, login. Never in version control.
+LOCAL_DIR = Path(env.str("LOCAL_DIR", "") or BASE_DIR / ".local")
+
+DEBUG = env.bool("DEBUG", default=False)
+DATABASE_URL = env.str("DATABASE_URL", "")
+TRYING_OUT = not DATABASE_URL
+
+# Production refuses to start without one (leadcrm.checks says what to set): a generated key would differ per machine.
+SECRET_KEY = env.str("SECRET_KEY", "") or (local_secret_key(LOCAL_DIR) if TRYING_OUT else "")
+ENCRYPTION_KEYS = env.list("ENCRYPTION_KEYS", default=[])
+KAPSO_WEBHOOK_SECRETS = [secret for secret in env.list("KAPSO_WEBHOOK_SECRET", default=[]) if secret]
+KAPSO_API_KEY = env.str("KAPSO_API_KEY", "")
+KAPSO_API_BASE_URL = env.str("KAPSO_API_BASE_URL", "https://api.kapso.ai")
+PORT = env.int("PORT", default=8000)
+
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = [f"https://{host.lstrip('.')}" for host in ALLOWED_HOSTS if host != "*"]
+
+# HTTPS is the business of the proxy in front; these make sure that nobody gets around it.
+HTTPS = env.bool("HTTPS", default=not TRYING_OUT)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_SSL_REDIRECT = HTTPS
+# Kapso takes a redirect for a failure and switches the webhook off; the body is signed, so nothing depends on it.
+SECURE_REDIRECT_EXEMPT = [r"^webhooks/"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "leadcrm",
+    "contacts",
+    "kapso_sync",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "leadcrm.urls"
+WSGI_APPLICATION = "leadcrm.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+
+def database() -> dict[str, Any]:
+    """PostgreSQL by `DATABASE_URL`, or the embedded one, which starts when the first connection is made."""
+    common = {
+        # One connection per worker thread, kept: connecting costs more than a webhook does.
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "ATOMIC_REQUESTS": False,  # a delivery must outlive the error of its own request
+        # A webhook that waits for a lock gives up after 3 seconds, is stored as failed and retried (DESIGN.md 3).
+        "OPTIONS": {"options": "-c lock_timeout=3s -c timezone=UTC"},
+    }
+    if TRYING_OUT:
+        return common | {"ENGINE": "leadcrm.embedded", "NAME": "leadcrm"}
+    # environs would need a further package to read the URL; psycopg reads it itself.
+    from psycopg.conninfo import conninfo_to_dict
+
+    parts = conninfo_to_dict(DATABASE_URL)
+    options = {name: value for name, value in parts.items() if name not in _URL_PARTS}
+    return common | {
+        "ENGINE": "django.db.backends.postgresql",
+        **{setting: str(parts[name]) for name, setting in _URL_PARTS.items() if name in parts},
+        "OPTIONS": options | common["OPTIONS"],  # type: ignore[operator]
+    }
+
+
+_URL_PARTS = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+
+DATABASES = {"default": database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = env.str("TIME_ZONE", "UTC")
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = LOCAL_DIR / "static"
+
+# Meta's own payloads reach 3 MB and one history webhook describes thousands of messages (CONTRACT.md 3.9).
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
+
+REST_FRAMEWORK = {"DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"]}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {"kapso_sync": {"level": "INFO"}, "contacts": {"level": "INFO"}},
+}
+
+UNFOLD = {"SITE_TITLE": "leadcrm", "SITE_HEADER": "leadcrm", "SITE_SYMBOL": "forum"}
