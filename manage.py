@@ -9,9 +9,19 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leadcrm.settings")
-    from django.core.management import execute_from_command_line
+    try:
+        from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+        from leadcrm.advice import advice_on
+    except ModuleNotFoundError as error:
+        sys.exit(f"leadcrm: {error}. Run `make install`, then use .venv/bin/python.")
+    try:
+        execute_from_command_line(sys.argv)
+    except Exception as error:
+        advice = advice_on(error)
+        if advice is None or "--traceback" in sys.argv:
+            raise
+        sys.exit(f"leadcrm: {advice}")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from environs import Env
 
-from leadcrm.local import local_secret_key
+from leadcrm.local import local_secret_key, local_webhook_secret
 
+VERSION = "0.1.0"
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Env()
@@ -25,10 +27,19 @@ DEBUG = env.bool("DEBUG", default=False)
 DATABASE_URL = env.str("DATABASE_URL", "")
 TRYING_OUT = not DATABASE_URL
 
-# Production refuses to start without one (leadcrm.checks says what to set): a generated key would differ per machine.
+# Production refuses to start without one: a generated key would differ per machine.
 SECRET_KEY = env.str("SECRET_KEY", "") or (local_secret_key(LOCAL_DIR) if TRYING_OUT else "")
+if not SECRET_KEY:
+    raise ImproperlyConfigured(
+        "Set SECRET_KEY to a long random text and keep it: DATABASE_URL is set, so this is production. "
+        'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(50))"'
+    )
 ENCRYPTION_KEYS = env.list("ENCRYPTION_KEYS", default=[])
-KAPSO_WEBHOOK_SECRETS = [secret for secret in env.list("KAPSO_WEBHOOK_SECRET", default=[]) if secret]
+KAPSO_WEBHOOK_SECRETS = [
+    item.strip() for item in env.str("KAPSO_WEBHOOK_SECRET", "").split(",") if item.strip()
+]
+if TRYING_OUT and not KAPSO_WEBHOOK_SECRETS:
+    KAPSO_WEBHOOK_SECRETS = [local_webhook_secret(LOCAL_DIR)]
 KAPSO_API_KEY = env.str("KAPSO_API_KEY", "")
 KAPSO_API_BASE_URL = env.str("KAPSO_API_BASE_URL", "https://api.kapso.ai")
 PORT = env.int("PORT", default=8000)

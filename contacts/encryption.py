@@ -1,0 +1,48 @@
+"""Secrets at rest: encrypted with the first of `ENCRYPTION_KEYS`, readable with any of them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.db import models
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+class Undecryptable(str):
+    """Stands in for a secret that no key of ours opens. Empty, so that it can never match anything."""
+
+    __slots__ = ()
+
+
+def _fernet() -> MultiFernet:
+    """Keys are any text: Fernet wants 32 bytes, so each is hashed. Without any, the secret key serves."""
+    keys = settings.ENCRYPTION_KEYS or [f"leadcrm.encryption:{settings.SECRET_KEY}"]
+    return MultiFernet(
+        [Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest())) for key in keys]
+    )
+
+
+class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
+    """Text that is stored encrypted. Reads as `Undecryptable` when the key is lost, rather than failing the row."""
+
+    def get_prep_value(self, value: Any) -> Any:
+        if value is None or value == "":
+            return value
+        if isinstance(value, Undecryptable):
+            msg = "This secret cannot be decrypted with ENCRYPTION_KEYS: enter it again before saving."
+            raise ValueError(msg)
+        return _fernet().encrypt(str(value).encode()).decode()
+
+    def from_db_value(self, value: str | None, _expression: Any, _connection: BaseDatabaseWrapper) -> Any:
+        if not value:
+            return value
+        try:
+            return _fernet().decrypt(value.encode()).decode()
+        except InvalidToken:
+            return Undecryptable()

@@ -1,0 +1,28 @@
+"""The CRM's tables. Imports go up the foreign keys: workspace, contact, identity, conversation, message."""
+
+from __future__ import annotations
+
+from contacts.models.contact import Contact, ContactMerge, LeadStatus, StatusChange, TransitionRefused
+from contacts.models.conversation import AutomationEvent, Conversation, KapsoSession
+from contacts.models.identity import Identity, IdentityLink, ProfileFact
+from contacts.models.message import Message, MessageReceipt
+from contacts.models.workspace import Membership, PhoneNumber, Workspace
+
+__all__ = [
+    "AutomationEvent",
+    "Contact",
+    "ContactMerge",
+    "Conversation",
+    "Identity",
+    "IdentityLink",
+    "KapsoSession",
+    "LeadStatus",
+    "Membership",
+    "Message",
+    "MessageReceipt",
+    "PhoneNumber",
+    "ProfileFact",
+    "StatusChange",
+    "TransitionRefused",
+    "Workspace",
+]

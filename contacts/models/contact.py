@@ -1,0 +1,190 @@
+"""The lead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models, transaction
+from django.db.models import Deferrable, F, Q
+from django.db.models.functions import Now
+
+from contacts.models.workspace import Workspace
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+
+class LeadStatus(models.TextChoices):
+    NEW = "new", "New"
+    QUALIFIED = "qualified", "Qualified"
+    CONTACTED = "contacted", "Contacted"
+    CONVERTED = "converted", "Converted"
+    ARCHIVED = "archived", "Archived"
+
+
+# DESIGN.md section 4: from -> the statuses that may follow.
+ALLOWED_MOVES = {
+    LeadStatus.NEW: (LeadStatus.QUALIFIED, LeadStatus.ARCHIVED),
+    LeadStatus.QUALIFIED: (LeadStatus.CONTACTED, LeadStatus.ARCHIVED),
+    LeadStatus.CONTACTED: (LeadStatus.CONVERTED, LeadStatus.QUALIFIED, LeadStatus.ARCHIVED),
+    LeadStatus.CONVERTED: (LeadStatus.ARCHIVED,),
+    LeadStatus.ARCHIVED: (LeadStatus.NEW,),
+}
+
+
+class TransitionRefused(ValueError):
+    """The lead may not move to that status from where it is; the message names the allowed ones."""
+
+
+class ContactQuerySet(models.QuerySet["Contact"]):
+    def living(self) -> Self:
+        """Leads, without the rows of those that were merged into another."""
+        return self.filter(merged_into=None)
+
+    def for_user(self, user: User | AnonymousUser) -> Self:
+        return self if user.is_superuser else self.filter(workspace__members=user.pk)
+
+    def newest_activity_first(self) -> Self:
+        return self.order_by(F("last_activity_at").desc(nulls_last=True), "-id")
+
+
+class Contact(models.Model):
+    """A lead: one person in one workspace.
+
+    People type `name`, `email`, `lead_status`, `lead_score`, `tags` and `owner`. The rest is derived from what the
+    provider told (see contacts.refresh) and is the same whatever the order in which it arrived. `phone` and
+    `business_scoped_user_id` are the current ones; every one ever known stays in `identities`.
+    """
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="contacts", db_index=False)
+    phone = models.CharField(max_length=20, null=True, blank=True)
+    business_scoped_user_id = models.CharField(max_length=256, null=True, blank=True)
+    parent_user_id = models.CharField(max_length=256, blank=True, default="", db_default="")
+    username = models.CharField(max_length=255, blank=True, default="", db_default="")
+    name = models.CharField(max_length=255, blank=True, default="", db_default="")
+    # The name that the sync chose (the earliest profile name). `name` is the team's as soon as it differs from this.
+    chosen_name = models.CharField(max_length=255, blank=True, default="", db_default="", editable=False)
+    kapso_name = models.CharField("WhatsApp name", max_length=255, blank=True, default="", db_default="", null=True)
+    email = models.EmailField(blank=True, default="", db_default="")
+    lead_status = models.CharField(
+        "status", max_length=20, choices=LeadStatus, default=LeadStatus.NEW, db_default=LeadStatus.NEW
+    )
+    lead_score = models.IntegerField("score", default=0, db_default=0)
+    tags = ArrayField(models.CharField(max_length=50), default=list, blank=True, db_default=[])
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="leads"
+    )
+    source = models.CharField(max_length=255, default="whatsapp", db_default="whatsapp", blank=True)
+    metadata = models.JSONField(default=dict, blank=True, db_default={})
+    # The first and the newest ad or post that led the person here, as the provider described it.
+    first_touch = models.JSONField(null=True, blank=True, editable=False)
+    last_touch = models.JSONField(null=True, blank=True, editable=False)
+    marketing_opt_out = models.BooleanField(null=True, blank=True, editable=False)
+    last_activity_at = models.DateTimeField("last activity", null=True, blank=True)
+    last_contact_at = models.DateTimeField("last contact", null=True, blank=True)
+    last_inbound_at = models.DateTimeField("last message from the customer", null=True, blank=True)
+    merged_into = models.ForeignKey(
+        "self", null=True, blank=True, editable=False, on_delete=models.PROTECT, related_name="merged"
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = ContactQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "lead"
+        constraints = [
+            # Deferred: within one statement a phone may pass from one lead to another.
+            models.UniqueConstraint(
+                fields=["workspace", "phone"], name="contact_phone", deferrable=Deferrable.DEFERRED
+            ),
+            models.UniqueConstraint(
+                fields=["workspace", "business_scoped_user_id"],
+                name="contact_user_id",
+                deferrable=Deferrable.DEFERRED,
+            ),
+            models.CheckConstraint(condition=Q(phone__regex=r"^[0-9]+$"), name="contact_phone_digits"),
+            models.CheckConstraint(condition=~Q(business_scoped_user_id=""), name="contact_user_id_not_empty"),
+        ]
+        indexes = [
+            # The list of leads, newest activity first.
+            models.Index(
+                F("workspace"),
+                F("last_activity_at").desc(nulls_last=True),
+                F("id").desc(),
+                condition=Q(merged_into=None),
+                name="contact_activity",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.shown_name
+
+    @property
+    def shown_name(self) -> str:
+        """The team's name, else WhatsApp's, else the phone, the username or the user id: never empty."""
+        handle = f"@{self.username}" if self.username else ""
+        phone = f"+{self.phone}" if self.phone else ""
+        return self.name or self.kapso_name or phone or handle or self.business_scoped_user_id or f"Lead {self.pk}"
+
+    def change_status(self, to: str, *, by: User | None, reason: str = "") -> StatusChange:
+        """Move the lead to another status and record who did it.
+
+        Raises `TransitionRefused` where the workflow does not allow it. The row's own status decides, not what this
+        instance remembers: of two people who click at once, the second is told.
+        """
+        with transaction.atomic():
+            allowed_from = [status for status, targets in ALLOWED_MOVES.items() if to in targets]
+            current = type(self).objects.select_for_update().values_list("lead_status", flat=True).get(pk=self.pk)
+            if current not in allowed_from:
+                raise TransitionRefused(self._refusal(current, to))
+            type(self).objects.filter(pk=self.pk).update(lead_status=to)
+            change = StatusChange.objects.create(
+                workspace_id=self.workspace_id, contact=self, from_status=current, to_status=to, by=by, reason=reason
+            )
+        self.lead_status = to
+        return change
+
+    @staticmethod
+    def _refusal(current: str, to: str) -> str:
+        allowed = ", ".join(LeadStatus(status).label for status in ALLOWED_MOVES[LeadStatus(current)])
+        wanted = dict(LeadStatus.choices).get(to, to)
+        return f"A lead that is {LeadStatus(current).label} cannot become {wanted}. Allowed: {allowed}."
+
+
+class StatusChange(models.Model):
+    """Somebody moved a lead from one status to another."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
+    contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="status_changes", db_index=False)
+    from_status = models.CharField(max_length=20, choices=LeadStatus)
+    to_status = models.CharField(max_length=20, choices=LeadStatus)
+    reason = models.CharField(max_length=255, blank=True, default="", db_default="")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-at", "-id"]
+        # The history on the lead's page.
+        indexes = [models.Index(fields=["contact", "-at"], name="status_change_history")]
+
+    def __str__(self) -> str:
+        return f"{self.from_status} to {self.to_status}"
+
+
+
+class ContactMerge(models.Model):
+    """Two leads turned out to be one person: `merged` lives on in `survivor`, which had other values before."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
+    survivor = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="merges")
+    merged = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="merged_by")
+    survivor_before = models.JSONField()
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.merged_id} into {self.survivor_id}"

@@ -1,0 +1,116 @@
+"""Threads, Kapso's sessions in them, and what automations said about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from contacts.models.contact import Contact
+from contacts.models.workspace import PhoneNumber, Workspace
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+
+class ConversationQuerySet(models.QuerySet["Conversation"]):
+    def for_user(self, user: User | AnonymousUser) -> Self:
+        return self if user.is_superuser else self.filter(workspace__members=user.pk)
+
+
+class Conversation(models.Model):
+    """The thread of one lead with one business number. It never closes; Kapso's sessions in it come and go."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="conversations")
+    contact = models.ForeignKey(Contact, on_delete=models.PROTECT, related_name="conversations", db_index=False)
+    phone_number = models.ForeignKey(PhoneNumber, on_delete=models.PROTECT, related_name="conversations")
+    # Of the newest Kapso session.
+    status = models.CharField(max_length=20, blank=True, default="active", db_default="active")
+    kapso_conversation_id = models.CharField(max_length=128, blank=True, default="", db_default="")
+    last_message_at = models.DateTimeField(null=True, blank=True)
+    last_inbound_at = models.DateTimeField(null=True, blank=True)
+    # The newest time that an automation asked for a human, and why.
+    handoff_at = models.DateTimeField(null=True, blank=True)
+    handoff_reason = models.TextField(blank=True, default="", db_default="")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = ConversationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["contact", "phone_number"], name="conversation_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contact} with {self.phone_number}"
+
+
+class KapsoSession(models.Model):
+    """A Kapso conversation id. Every one ever seen is kept and leads to its thread, as soon as there is one.
+
+    `phone` and `user_id` are what its events named; each newer naming replaces an older one. `status` is the newest.
+    """
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
+    phone_number = models.ForeignKey(PhoneNumber, on_delete=models.PROTECT, db_index=False, related_name="+")
+    kapso_conversation_id = models.CharField(max_length=128)
+    conversation = models.ForeignKey(
+        Conversation, null=True, on_delete=models.SET_NULL, related_name="sessions", db_index=False
+    )
+    phone = models.CharField(max_length=20, null=True)
+    phone_at = models.DateTimeField(null=True)
+    user_id = models.CharField(max_length=256, null=True)
+    user_id_at = models.DateTimeField(null=True)
+    status = models.CharField(max_length=20, default="", db_default="")
+    status_at = models.DateTimeField(null=True)
+    last_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["phone_number", "kapso_conversation_id"], name="kapso_session_once"),
+        ]
+        indexes = [
+            # A thread's newest session.
+            models.Index(fields=["conversation", "-last_at"], name="kapso_session_thread"),
+            # Sessions that wait for their thread.
+            models.Index(
+                fields=["phone_number"], condition=Q(conversation=None), name="kapso_session_waiting"
+            ),
+            # Workflow events name nothing but the session.
+            models.Index(fields=["kapso_conversation_id"], name="kapso_session_by_id"),
+        ]
+
+    def __str__(self) -> str:
+        return self.kapso_conversation_id
+
+
+class AutomationEvent(models.Model):
+    """A Kapso workflow handed a session over to people, or failed on it.
+
+    It names no number: `served_numbers` are Meta's ids of those that its signature speaks for, empty for all.
+    """
+
+    class Kind(models.TextChoices):
+        HANDOFF = "handoff", "Needs a human"
+        FAILED = "failed", "Automation failed"
+
+    kapso_conversation_id = models.CharField(max_length=128)
+    execution_id = models.CharField(max_length=128)
+    kind = models.CharField(max_length=10, choices=Kind)
+    reason = models.TextField(blank=True, default="", db_default="")
+    at = models.DateTimeField()
+    served_numbers = ArrayField(models.CharField(max_length=64), null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kapso_conversation_id", "execution_id", "kind"], name="automation_event_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.get_kind_display()

@@ -1,0 +1,109 @@
+"""Who is who: identities, the evidence that links them, and what was said of them.
+
+These are facts. They are only ever inserted, or narrowed to an earliest and a newest time, so they commute: the same
+facts are there whatever the order in which the webhooks came. Which lead an identity belongs to is derived from
+them (contacts.people).
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from contacts.models.contact import Contact
+from contacts.models.workspace import Workspace
+
+
+class Identity(models.Model):
+    """A phone or a business-scoped user id that was seen in a workspace. Its row is the lock on the person.
+
+    `contact` caches the living lead it now leads to; empty while no message made the person. `home` is the row that
+    was first made for it, so that a lead which was merged on evidence comes back when the evidence says otherwise.
+    """
+
+    class Kind(models.TextChoices):
+        PHONE = "phone", "Phone"
+        USER = "user", "WhatsApp user ID"
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
+    kind = models.CharField(max_length=5, choices=Kind)
+    value = models.CharField(max_length=256)
+    contact = models.ForeignKey(Contact, null=True, on_delete=models.PROTECT, related_name="identities")
+    home = models.ForeignKey(Contact, null=True, on_delete=models.PROTECT, related_name="+")
+    # A phone that belonged to several user ids in turn, or one of those user ids.
+    is_shared = models.BooleanField(default=False, db_default=False)
+    # Empty where the identity is known without having written or been written to.
+    first_seen_at = models.DateTimeField("first seen", null=True)
+    last_seen_at = models.DateTimeField("last seen", null=True)
+
+    class Meta:
+        verbose_name_plural = "identities"
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "kind", "value"], name="identity_once"),
+            models.CheckConstraint(condition=~Q(value=""), name="identity_not_empty"),
+        ]
+
+    def __str__(self) -> str:
+        return f"+{self.value}" if self.kind == self.Kind.PHONE else self.value
+
+
+class IdentityLink(models.Model):
+    """Evidence that two identities are, or were at `at`, the same person.
+
+    `seen`: one event carried phone `a` and user id `b`. `changed`: the provider said that `a` became `b`. `manual`:
+    somebody merged them.
+    """
+
+    class Kind(models.TextChoices):
+        SEEN = "seen", "Seen together"
+        CHANGED = "changed", "Changed"
+        MANUAL = "manual", "Merged by hand"
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
+    kind = models.CharField(max_length=7, choices=Kind)
+    a = models.ForeignKey(Identity, on_delete=models.CASCADE, db_index=False, related_name="links_from")
+    b = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="links_to")
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            # Also serves "who held this phone at that time": a, kind, newest at.
+            models.UniqueConstraint(fields=["a", "kind", "at", "b"], name="identity_link_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.a} {self.kind} {self.b}"
+
+
+class ProfileFact(models.Model):
+    """Something that was said of an identity: its profile name, username, parent id, marketing choice...
+
+    `source` is empty for what a timed event said; for an event without a time of its own it is the digest of the
+    body, so that the same body delivered again is the same fact, at the earliest time it came.
+    """
+
+    class Field(models.TextChoices):
+        NAME = "name"
+        ADDRESS_BOOK_NAME = "address_book_name"
+        USERNAME = "username"
+        PARENT = "parent"
+        MARKETING = "marketing"
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, db_index=False, related_name="facts")
+    field = models.CharField(max_length=20, choices=Field)
+    value = models.CharField(max_length=256)
+    source = models.CharField(max_length=80, default="", db_default="")
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    counts_as_activity = models.BooleanField(default=False, db_default=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["identity", "field", "value", "source"], name="profile_fact_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.value}"

@@ -1,0 +1,129 @@
+"""Workspaces, the people who work in them, and their WhatsApp business numbers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+from contacts.encryption import EncryptedTextField
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+
+class WorkspaceQuerySet(models.QuerySet["Workspace"]):
+    def for_user(self, user: User | AnonymousUser) -> Self:
+        """The workspaces this user may see: their own; every one for a superuser."""
+        return self if user.is_superuser else self.filter(members=user.pk)
+
+
+class Workspace(models.Model):
+    """A team with its own leads. Nothing is shared between workspaces."""
+
+    name = models.CharField(max_length=255)
+    slug = models.SlugField(max_length=100)
+    follow_up_days = models.PositiveSmallIntegerField(
+        "follow up after (days)",
+        default=3,
+        db_default=3,
+        help_text="A lead that nobody wrote to for this many times 24 hours needs a follow-up.",
+    )
+    members = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, through="Membership", related_name="workspaces", blank=True
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = WorkspaceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["slug"], name="workspace_slug")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def follow_up_period(self) -> timedelta:
+        """Days are times 24 hours, whatever the clocks do (EDGE_CASES.md 153)."""
+        return timedelta(days=self.follow_up_days)
+
+
+class Membership(models.Model):
+    """A user works in a workspace."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, db_index=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+
+    class Meta:
+        verbose_name = "member"
+        constraints = [models.UniqueConstraint(fields=["workspace", "user"], name="membership_once")]
+
+    def __str__(self) -> str:
+        return str(self.user)
+
+
+class PhoneNumberQuerySet(models.QuerySet["PhoneNumber"]):
+    def for_user(self, user: User | AnonymousUser) -> Self:
+        return self if user.is_superuser else self.filter(workspace__members=user.pk)
+
+
+class PhoneNumber(models.Model):
+    """A WhatsApp business number of a workspace. Registered by the installation's superusers only."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="phone_numbers")
+    phone_number_id = models.CharField(
+        "phone number ID",
+        max_length=64,
+        help_text="Meta's id of the number, as Kapso shows it under Phone numbers (not the number itself).",
+    )
+    display_phone_number = models.CharField(
+        "WhatsApp number", max_length=32, blank=True, default="", db_default=""
+    )
+    webhook_secret = EncryptedTextField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The secret key of this number's webhook in Kapso. Several, separated by commas, while rotating.",
+    )
+    is_active = models.BooleanField(
+        "active", default=True, db_default=True, help_text="Off: webhooks are stored but change nothing."
+    )
+    connected_at = models.DateTimeField(null=True, blank=True, editable=False)
+    disconnected_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = PhoneNumberQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "WhatsApp number"
+        ordering = ["workspace", "display_phone_number"]
+        constraints = [models.UniqueConstraint(fields=["phone_number_id"], name="phone_number_once")]
+
+    def __str__(self) -> str:
+        return f"+{self.own_phone}" if self.own_phone else self.phone_number_id
+
+    @property
+    def own_phone(self) -> str:
+        """Digits of the business number itself, "" where unknown. It is never a customer (EDGE_CASES.md 84)."""
+        return "".join(filter(str.isdecimal, self.display_phone_number))
+
+    @property
+    def is_connected(self) -> bool:
+        """False once Kapso said that the number was removed, until it says that it is back."""
+        if self.disconnected_at is None:
+            return True
+        return self.connected_at is not None and self.connected_at > self.disconnected_at
+
+    @property
+    def secrets(self) -> list[str]:
+        return [secret.strip() for secret in self.webhook_secret.split(",") if secret.strip()]
+
+    def told(self, *, connected: bool, at: Any) -> None:
+        """Remember the newest time at which Kapso said that the number is there, or gone."""
+        column = "connected_at" if connected else "disconnected_at"
+        newest = models.functions.Greatest(models.F(column), models.Value(at))
+        type(self).objects.filter(pk=self.pk).update(**{column: newest})

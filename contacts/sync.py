@@ -1,0 +1,134 @@
+"""The way into the CRM: events in, leads, threads and messages brought up to date.
+
+One event or ten thousand take the same four statements: facts (contacts.facts), whose they are and the messages
+(contacts.writing), derived values (contacts.refresh). Only when the evidence of who is who has changed,
+contacts.people adds a fixed number more.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+from contacts import people
+from contacts.events import (
+    AutomationTold,
+    Event,
+    IdentityChanged,
+    MessageTold,
+    NumberTold,
+    Person,
+    ProfileTold,
+    ReceiptsTold,
+    SessionTold,
+)
+from contacts.facts import Facts
+from contacts.models import PhoneNumber
+from contacts.people import PeopleChanged
+from contacts.refresh import refresh
+from contacts.telling import merge
+from contacts.writing import Ask, MessageKey, Placement, write
+
+NOT_HERE_YET = "Nobody here has this phone or user ID yet: it is kept, and counts once they have written."
+
+
+def apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool = False) -> dict[int, str]:
+    """Apply the events, each with the business number that it belongs to, in the caller's transaction.
+
+    Returns the reasons why events have no effect for now, by their index in `told`. Raises `PeopleChanged` when the
+    batch changes who is one person and `alone` is not set: roll back, and apply it again with `alone`, which keeps
+    every other sync out of the workspace until the transaction ends.
+    """
+    if not told:
+        return {}
+    if alone:
+        people.lock_alone({number.workspace_id for number, _ in told})
+    recorded = Facts.of(told).record()
+    messages, receipted = _messages(told)
+    mentions = [(index, number, event) for index, (number, event) in enumerate(told) if _mention(event)]
+    placement = Placement.of([*_asks(messages, receipted), *(_ask(*mention[1:]) for mention in mentions)], recorded)
+    if placement.seeds and not alone:
+        raise PeopleChanged
+    rows = {key: merge(event for _, event in tellings) for key, tellings in messages.items()}
+    written = write(rows, receipted, placement)
+    if placement.seeds:
+        regrouped = people.regroup(placement.seeds)
+        written.contacts |= regrouped.contacts
+        written.conversations = {c for c in written.conversations | regrouped.conversations}
+    refresh(written, set(rows))
+    about = placement.asked[len(messages) + len(receipted) :]
+    return {
+        index: NOT_HERE_YET
+        for (index, _, event), place in zip(mentions, about, strict=True)
+        if isinstance(event, ProfileTold) and not place.contact_id
+    }
+
+
+def apply_automation(told: Collection[AutomationTold], *, served_numbers: list[str] | None) -> set[str]:
+    """Record what workflows said of sessions; returns the session ids that no thread is known for yet.
+
+    `served_numbers` are Meta's ids of the numbers that the delivery's signature speaks for, None for all of them.
+    """
+    from contacts.automation import record
+
+    return record(told, served_numbers)
+
+
+def apply_number(number: PhoneNumber, event: NumberTold) -> None:
+    number.told(connected=event.connected, at=event.at)
+
+
+Tellings = dict[MessageKey, list[tuple[PhoneNumber, MessageTold]]]
+
+
+def _messages(told: Sequence[tuple[PhoneNumber, Event]]) -> tuple[Tellings, set[MessageKey]]:
+    messages: Tellings = defaultdict(list)
+    receipted = set()
+    for number, event in told:
+        message = event.message if isinstance(event, IdentityChanged) else event
+        if isinstance(message, MessageTold):
+            messages[number.pk, message.wamid].append((number, message))
+        elif isinstance(event, ReceiptsTold):
+            receipted.add((number.pk, event.wamid))
+    return dict(sorted(messages.items())), receipted - messages.keys()
+
+
+def _mention(event: Event) -> bool:
+    return isinstance(event, ProfileTold | SessionTold)
+
+
+def _asks(messages: Tellings, receipted: set[MessageKey]) -> list[Ask]:
+    return [_ask_for_message(key, tellings) for key, tellings in messages.items()] + [
+        Ask(workspace_id=0, number_id=number, wamid=wamid) for number, wamid in sorted(receipted)
+    ]
+
+
+def _ask_for_message(key: MessageKey, tellings: list[tuple[PhoneNumber, MessageTold]]) -> Ask:
+    number = tellings[0][0]
+    row = merge(event for _, event in tellings)
+    return Ask(
+        workspace_id=number.workspace_id,
+        number_id=key[0],
+        wamid=key[1],
+        phone=row["phone"],
+        user_id=row["user_id"],
+        session=row["session"],
+        at=row["earliest_at"],
+        ranks=row["told"],
+        is_told=True,
+        makes_person=row["message_type"] != "system",
+    )
+
+
+def _ask(number: PhoneNumber, event: Event) -> Ask:
+    assert isinstance(event, ProfileTold | SessionTold)  # noqa: S101 - see _mention
+    person: Person = event.person
+    session = event.session.kapso_id if isinstance(event, SessionTold) else ""
+    return Ask(
+        workspace_id=number.workspace_id,
+        number_id=number.pk,
+        phone=person.phone,
+        user_id=person.user_id,
+        session=session,
+        at=event.session.at if isinstance(event, SessionTold) else event.at,
+    )

@@ -1,0 +1,75 @@
+"""When several events tell one message differently, which one is believed, field by field.
+
+The one written ranking (DESIGN.md section 3, Messages): present over absent; a real type over a placeholder;
+`business_app` over `cloud_api` over `history_sync`; then the newer event; then the value itself, so that there is
+never a tie. An event that cannot say when it happened never beats one that can. Each row keeps the rank of the
+telling that each field came from (`Message.told`), so a row and a telling merge without the other tellings, in any
+order. The same comparison is made here between tellings of one batch and in contacts/writing.py against the row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from contacts.events import MessageTold
+
+ORIGIN_RANK = {"history_sync": 1, "cloud_api": 2, "business_app": 3}
+PLACEHOLDER_TYPES = {"", "unsupported", "media_placeholder"}
+
+# field -> the columns that are taken together from the best telling of it.
+FIELDS = {
+    "body": ("direction", "message_type", "content", "payload"),
+    "media_url": ("media_url",),
+    "transcript": ("transcript",),
+    "reply_to": ("reply_to",),
+    "target": ("target",),
+    "referral": ("referral",),
+    "phone": ("phone",),
+    "user_id": ("user_id",),
+    "session": ("session",),
+}
+
+
+def _columns(told: MessageTold) -> dict[str, Any]:
+    return {
+        "direction": told.direction,
+        "message_type": told.message_type[:64],
+        "content": told.content,
+        "payload": dict(told.payload),
+        "media_url": told.media_url,
+        "transcript": told.transcript,
+        "reply_to": told.reply_to,
+        "target": told.target,
+        "referral": dict(told.referral) if told.referral else None,
+        "phone": told.person.phone,
+        "user_id": told.person.user_id,
+        "session": told.session.kapso_id if told.session else "",
+    }
+
+
+def _rank(told: MessageTold, field: str, values: tuple[Any, ...]) -> str:
+    """Fixed width, so that ranks compare as text: real type, origin, time in milliseconds, digest of the value."""
+    real = field != "body" or told.message_type not in PLACEHOLDER_TYPES
+    millis = int(told.at.timestamp() * 1000) if told.timed else 0
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    return f"{real:d}{ORIGIN_RANK.get(told.origin, 2)}{millis:014d}{digest}"
+
+
+def merge(tellings: Iterable[MessageTold]) -> dict[str, Any]:
+    """The tellings of one WAMID as one row's columns, with their ranks in `told`."""
+    merged: dict[str, Any] = {"told": {}}
+    for told in tellings:
+        columns = _columns(told)
+        for field, names in FIELDS.items():
+            values = tuple(columns[name] for name in names)
+            rank = _rank(told, field, values) if any(values) else ""
+            if rank > merged["told"].get(field, "") or names[0] not in merged:
+                merged.update(zip(names, values, strict=True))
+                merged["told"][field] = rank
+        merged["earliest_at"] = min(told.at, merged.get("earliest_at", told.at))
+        merged["origin"] = max(told.origin, merged.get("origin", ""), key=lambda o: ORIGIN_RANK.get(o, 0))
+    merged["told"] = {field: rank for field, rank in merged["told"].items() if rank}
+    return merged

@@ -1,0 +1,37 @@
+"""What `normalise` is told about a delivery, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from contacts.events import Event
+
+# A JSON object as it came: nothing in it is clean yet, no key or type can be relied on.
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One part of a delivery that is applied, or ignored, on its own.
+
+    `number` is the business phone_number_id that routes it, "" if it names none. `ignored` says in plain words why
+    nothing (more) comes of it. `needs_number` is False for workflow events: their session routes them.
+    """
+
+    number: str
+    events: tuple[Event, ...] = ()
+    ignored: str = ""
+    needs_number: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What stands around a payload. `digest` is the sha256 of the body, `own_phones` the numbers' own digits."""
+
+    headers: Mapping[str, str]
+    received_at: datetime
+    digest: str
+    own_phones: Mapping[str, str]

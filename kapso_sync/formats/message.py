@@ -1,0 +1,210 @@
+"""A Meta-shaped message object, told by any of the three formats, as one event."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from contacts.events import Direction, Event, MessageTold, Person, Receipt, Session
+from kapso_sync.formats.content import CONTENT, basename, readable
+from kapso_sync.formats.identity import identity_changed
+from kapso_sync.formats.item import Item, Json
+from kapso_sync.formats.person import person_in
+from kapso_sync.formats.reading import (
+    MAX_DEPTH,
+    Unparseable,
+    clean,
+    dig,
+    first_moment,
+    moment,
+    parse,
+    phone,
+    rows,
+    session_id,
+    table,
+    text,
+    wamid,
+    word,
+)
+from kapso_sync.formats.receipts import errors_of, receipts_of
+
+TYPE_LENGTH = 64
+STATUS_LENGTH = 20
+ORIGINS = {"cloud_api", "business_app", "history_sync"}
+# Meta's flags and the product that a message asks about; context.id is told as `reply_to`.
+CONTEXT = ("forwarded", "frequently_forwarded", "referred_product")
+MEDIA_DATA = ("content_type", "byte_size")
+# Which field of which type names the message that it acts on: CONTRACT.md 10.3 and 10.4.
+TARGET = {"reaction": "message_id", "edit": "original_message_id", "revoke": "original_message_id"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """One message object and what stands around it, whatever the wire format.
+
+    `contact` is Meta's contacts[] card of the person. `plain` is v1's text. `own_word` is the status that this
+    telling itself is about; `word_timed` is False where the message's time is not the status's.
+    """
+
+    number: str
+    message: Json
+    direction: Direction
+    received_at: datetime
+    origin: str = "cloud_api"
+    own: Collection[str] = ()
+    conversation: Json = field(default_factory=dict)
+    contact: Json = field(default_factory=dict)
+    plain: str = ""
+    own_word: str = ""
+    word_timed: bool = True
+
+    def event(self) -> Event:
+        told = _message(self)
+        return identity_changed(told, self.message, self.own) if told.message_type == "system" else told
+
+
+def item_of(telling: Telling) -> Item:
+    """The telling as an item, or the reason why it is none."""
+    if is_group(telling.message, telling.conversation):
+        return Item(number=telling.number, ignored="a group message")
+    if not wamid(telling.message.get("id")):
+        return Item(number=telling.number, ignored="a message without an id")
+    return Item(number=telling.number, events=(telling.event(),))
+
+
+def is_group(message: Json, conversation: Json) -> bool:
+    """Group messages are out of scope: they must not land in the sender's private thread."""
+    statuses = rows(dig(message, "kapso", "statuses"))
+    return (
+        bool(message.get("group_id"))
+        or message.get("recipient_type") == "group"
+        or conversation.get("type") == "group"
+        or any(dig(status, "recipient_type") == "group" for status in statuses)
+    )
+
+
+def direction_from_sender(message: Json, own: Collection[str]) -> Direction:
+    return "outbound" if phone(message.get("from")) in own else "inbound"
+
+
+def own_digits(*phones: object) -> frozenset[str]:
+    """The digits of the business number, however it is written, to tell it from customers."""
+    return frozenset(filter(None, map(phone, phones)))
+
+
+def session_in(conversation: Json, kapso: Json, *, at: datetime, received_at: datetime) -> Session | None:
+    kapso_id = session_id(conversation.get("id"))
+    if not kapso_id:
+        other = session_id(kapso.get("whatsapp_conversation_id"))
+        return Session(kapso_id=other, status="", at=at) if other else None
+    times = (conversation.get("updated_at"), conversation.get("last_active_at"))
+    status = word(conversation.get("status"), STATUS_LENGTH).lower()
+    return Session(kapso_id=kapso_id, status=status, at=first_moment(received_at, *times) or at)
+
+
+def _message(telling: Telling) -> MessageTold:
+    message, kapso, message_type = (
+        telling.message,
+        table(telling.message.get("kapso")),
+        _type(telling.message),
+    )
+    sent_at = moment(message.get("timestamp"), telling.received_at)
+    at = sent_at or telling.received_at
+    referral = table(message.get("referral"))
+    return MessageTold(
+        number=telling.number,
+        wamid=wamid(message["id"]),
+        direction=telling.direction,
+        message_type=message_type,
+        content=readable(message_type, message, plain=telling.plain),
+        at=at,
+        timed=sent_at is not None,
+        person=_person(telling),
+        session=session_in(telling.conversation, kapso, at=at, received_at=telling.received_at),
+        origin=telling.origin if telling.origin in ORIGINS else "cloud_api",
+        payload=_payload(message_type, message, kapso, telling.plain),
+        media_url=text(kapso.get("media_url")) or text(dig(kapso, "media_data", "url")),
+        transcript=text(dig(kapso, "transcript", "text")),
+        reply_to=_reply_to(table(message.get("context"))),
+        target=_target(message_type, message),
+        referral=clean(referral) if referral else None,
+        receipts=_receipts(telling, at, sent_at),
+    )
+
+
+def _type(message: Json) -> str:
+    """The provider's word; without one, the known type whose content is there."""
+    told = word(message.get("type"), TYPE_LENGTH)
+    return told or next((known for known in CONTENT if isinstance(message.get(known), dict)), "unknown")
+
+
+def _person(telling: Telling) -> Person:
+    return person_in(
+        direction=telling.direction,
+        own=telling.own,
+        message=telling.message,
+        conversation=telling.conversation,
+        contact=telling.contact,
+    )
+
+
+def _receipts(telling: Telling, at: datetime, sent_at: datetime | None) -> tuple[Receipt, ...]:
+    if telling.direction == "inbound":
+        return errors_of(telling.message, at)
+    return receipts_of(
+        telling.message,
+        own_word=telling.own_word,
+        own_at=sent_at if telling.word_timed else None,
+        received_at=telling.received_at,
+    )
+
+
+def _reply_to(context: Json) -> str:
+    """A product enquiry's context.id names a catalogue message, not one of the chat."""
+    replied = context.get("id")
+    return wamid(replied) if isinstance(replied, str) and not context.get("referred_product") else ""
+
+
+def _target(message_type: str, message: Json) -> str:
+    return wamid(dig(message, message_type, TARGET[message_type])) if message_type in TARGET else ""
+
+
+def _payload(message_type: str, message: Json, kapso: Json, plain: str) -> Json:
+    content = message.get(message_type)
+    if content is None:
+        payload = {"body": plain} if plain else {}
+    else:
+        payload = clean(content if isinstance(content, dict) else {message_type: content})
+    extras = {
+        "context": {key: value for key in CONTEXT if (value := dig(message, "context", key))},
+        "errors": rows(message.get("errors")),
+        "media": _media(table(kapso.get("media_data"))),
+        "flow_response": kapso.get("flow_response"),
+        "message_type_data": kapso.get("message_type_data") if content is None else None,
+        "response": _form_response(content),
+        "callback_data": _callback_data(rows(kapso.get("statuses"))),
+    }
+    return payload | {key: clean(value, MAX_DEPTH - 1) for key, value in extras.items() if value}
+
+
+def _media(data: Json) -> Json:
+    facts = {key: data[key] for key in MEDIA_DATA if isinstance(data.get(key), str | int)}
+    filename = basename(data.get("filename"))
+    return {"filename": filename} | facts if filename else facts
+
+
+def _form_response(content: object) -> Any:
+    """The answers to a form come as JSON in a string; what is none stays text where it is."""
+    answers = dig(content, "nfm_reply", "response_json")
+    if not isinstance(answers, str):
+        return None
+    try:
+        return parse(answers.encode())
+    except (Unparseable, UnicodeEncodeError):
+        return None
+
+
+def _callback_data(statuses: list[Any]) -> str:
+    return next(filter(None, (text(dig(status, "biz_opaque_callback_data")) for status in statuses)), "")

@@ -1,0 +1,49 @@
+"""Events of the Kapso project: workflows that need people, numbers that come and go (CONTRACT.md 7.6, 7.7)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from contacts.events import AutomationTold, NumberTold
+from kapso_sync.formats.item import Delivery, Item, Json
+from kapso_sync.formats.kapso_v2 import number_of
+from kapso_sync.formats.reading import dig, first_moment, identifier, session_id, text
+
+EXECUTION_ID_LENGTH = 128
+
+# docs.kapso.ai, "Project webhooks". Other workflow.execution.* events are no call for a human.
+AUTOMATION: dict[str, Literal["handoff", "failed"]] = {
+    "workflow.execution.handoff": "handoff",
+    "workflow.execution.failed": "failed",
+}
+CONNECTED = {
+    "whatsapp.phone_number.created": True,
+    "whatsapp.config.created": True,  # v1
+    "whatsapp.phone_number.deleted": False,
+}
+
+
+def workflow_item(body: Json, event: str, delivery: Delivery) -> Item:
+    """The body names no number and no person, only the session."""
+    session = session_id(body.get("whatsapp_conversation_id"))
+    if not session:
+        return Item(number="", needs_number=False, ignored=f"{event} without a whatsapp_conversation_id")
+    reasons = (dig(body, "handoff", "reason"), dig(body, "error", "message"), body.get("error"))
+    told = AutomationTold(
+        session_id=session,
+        execution_id=identifier(body.get("workflow_execution_id"), EXECUTION_ID_LENGTH) or delivery.digest,
+        kind=AUTOMATION[event],
+        reason=next(filter(None, (text(reason).strip() for reason in reasons)), ""),
+        at=first_moment(delivery.received_at, body.get("occurred_at")) or delivery.received_at,
+    )
+    return Item(number="", needs_number=False, events=(told,))
+
+
+def number_item(body: Json, event: str, delivery: Delivery) -> Item:
+    number = number_of(body)
+    if not number:
+        return Item(number="", ignored=f"{event} without a phone_number_id")
+    times = (body.get("occurred_at"), body.get("timestamp"), body.get("created_at"))
+    at = first_moment(delivery.received_at, *times) or delivery.received_at
+    told = NumberTold(number=number, connected=CONNECTED[event], at=at)
+    return Item(number=number, events=(told,))

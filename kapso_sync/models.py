@@ -1,0 +1,205 @@
+"""What Kapso delivered, byte for byte, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import connection, models
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.functional import cached_property
+
+from contacts.facts import as_json
+from contacts.models import Workspace
+from kapso_sync import formats
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+
+# The others may carry secrets: custom headers are a way to protect a webhook (CONTRACT.md 3.2).
+KEPT_HEADERS = {
+    "content-type",
+    "user-agent",
+    "x-webhook-event",
+    "x-webhook-signature",
+    "x-webhook-payload-version",
+    "x-webhook-batch",
+    "x-batch-size",
+    "x-idempotency-key",
+    "x-hub-signature-256",
+}
+
+
+class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
+    def for_user(self, user: User | AnonymousUser) -> Self:
+        """Deliveries of the user's workspaces; those that are nobody's, or several workspaces', are a superuser's."""
+        return self if user.is_superuser else self.filter(workspace__members=user.pk)
+
+    def replayable(self) -> Self:
+        """In the order in which they came, each with the time from which a body without times of its own counts."""
+        twin = self.model.objects.filter(
+            phone_number_id=models.OuterRef("phone_number_id"), body_sha256=models.OuterRef("body_sha256")
+        )
+        earliest = twin.order_by("received_at").values("received_at")[:1]
+        return self.order_by("id").annotate(earliest_received_at=models.Subquery(earliest))
+
+    def save_outcomes(self, deliveries: Iterable[WebhookDelivery]) -> None:
+        """One statement, however many there are."""
+        rows = [
+            {
+                "id": delivery.pk,
+                "status": delivery.status,
+                "error": delivery.error,
+                "event": delivery.event,
+                "workspace_id": delivery.workspace_id,
+                "processed_at": delivery.processed_at,
+                "code_version": delivery.code_version,
+                "attempts": delivery.attempts + 1,
+            }
+            for delivery in deliveries
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(SAVE_OUTCOMES, [as_json(rows)])
+
+
+class WebhookDelivery(models.Model):
+    """One signed POST. The body is never changed, so it can be replayed; the same body under the same key is one row."""
+
+    class Status(models.TextChoices):
+        RECEIVED = "received", "Received"
+        PROCESSED = "processed", "Processed"
+        IGNORED = "ignored", "Ignored"
+        UNROUTABLE = "unroutable", "Number not registered"
+        FAILED = "failed", "Failed"
+
+    received_at = models.DateTimeField(default=timezone.now)
+    idempotency_key = models.CharField(max_length=255, blank=True, default="", db_default="")
+    event = models.CharField(max_length=100, blank=True, default="", db_default="")
+    # Meta's id of the first number that the body names; text, because that number may not be registered here.
+    phone_number_id = models.CharField(max_length=64, blank=True, default="", db_default="")
+    workspace = models.ForeignKey(Workspace, null=True, blank=True, on_delete=models.PROTECT, db_index=False, related_name="+")
+    headers = models.JSONField(default=dict, blank=True, db_default={})
+    body = models.BinaryField()
+    body_sha256 = models.CharField(max_length=64, default="", db_default="", editable=False)
+    # The numbers that the signature speaks for; empty for all of them (a project-wide secret).
+    served_numbers = ArrayField(models.CharField(max_length=64), null=True, blank=True)
+    status = models.CharField(max_length=10, choices=Status, default=Status.RECEIVED, db_default=Status.RECEIVED)
+    error = models.TextField(blank=True, default="", db_default="")
+    attempts = models.PositiveIntegerField(default=0, db_default=0)
+    duplicates = models.PositiveIntegerField(default=0, db_default=0)
+    processed_at = models.DateTimeField(null=True, blank=True)
+    code_version = models.CharField(max_length=40, blank=True, default="", db_default="")
+
+    objects = WebhookDeliveryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "delivery"
+        verbose_name_plural = "deliveries"
+        constraints = [
+            # Also finds the byte-equal twins of a body.
+            models.UniqueConstraint(
+                fields=["phone_number_id", "body_sha256", "idempotency_key"], name="delivery_once"
+            ),
+        ]
+        indexes = [
+            # The admin's list, for a superuser and within a workspace.
+            models.Index(F("received_at").desc(), F("id").desc(), name="delivery_newest"),
+            models.Index(F("workspace"), F("received_at").desc(), F("id").desc(), name="delivery_of_workspace"),
+            # What still needs something: a retry, a number, a human.
+            models.Index(
+                fields=["status", "phone_number_id"],
+                condition=Q(status__in=["received", "failed", "unroutable"]),
+                name="delivery_unfinished",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event or 'delivery'} {self.pk}"
+
+    @property
+    def raw_body(self) -> bytes:
+        """PostgreSQL's driver may hand out a memoryview."""
+        return bytes(self.body)
+
+    @cached_property
+    def _parsed(self) -> tuple[object, str]:
+        try:
+            return formats.parse(self.raw_body), ""
+        except formats.Unparseable as error:
+            return None, str(error)
+
+    @property
+    def payload(self) -> object:
+        """The body as JSON; None if it is none. Trust it no further than its signature was checked."""
+        return self._parsed[0]
+
+    @property
+    def unparseable(self) -> str:
+        """Why the body is not JSON, in plain words; "" if it is."""
+        return self._parsed[1]
+
+    def store(self) -> bool:
+        """Insert this delivery; False if it was here already (then this instance becomes that row, counted again).
+
+        Of twenty copies that arrive at once, nineteen wait here for the first to commit.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(
+                STORE,
+                [
+                    self.received_at, self.idempotency_key, self.event, self.phone_number_id, self.workspace_id,
+                    as_json(self.headers), self.raw_body, self.body_sha256, self.served_numbers, self.status,
+                    self.error, self.processed_at, self.code_version,
+                ],
+            )  # fmt: skip
+            self.pk, is_new, status, attempts, self.received_at, self.earliest_received_at = cursor.fetchone()
+        if not is_new:
+            self.status, self.attempts = status, attempts
+        return bool(is_new)
+
+    # From when a body counts that has no time of its own: the first time that these very bytes came.
+    earliest_received_at = None
+
+    @classmethod
+    def of(cls, body: bytes, headers: Mapping[str, str], **fields: Any) -> Self:
+        """A delivery of this body, not stored yet. `headers` are clean text; only those without secrets are kept."""
+        digest = hashlib.sha256(body).hexdigest()
+        kept = {name.lower(): value for name, value in headers.items() if name.lower() in KEPT_HEADERS}
+        key = kept.get("x-idempotency-key", "").strip()
+        delivery = cls(
+            body=body,
+            body_sha256=digest,
+            headers=kept,
+            idempotency_key=key if 0 < len(key) <= 255 else digest,
+            **fields,
+        )
+        named = formats.numbers_named(delivery.payload)
+        delivery.phone_number_id = named[0][:64] if named else ""
+        delivery.event = formats.event_name(delivery.payload, kept)
+        return delivery
+
+
+STORE = """
+INSERT INTO kapso_sync_webhookdelivery AS known (
+    received_at, idempotency_key, event, phone_number_id, workspace_id, headers, body, body_sha256, served_numbers,
+    status, error, attempts, processed_at, code_version)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 1, %s, %s)
+ON CONFLICT (phone_number_id, body_sha256, idempotency_key) DO UPDATE SET duplicates = known.duplicates + 1
+RETURNING id, xmax = 0, status, attempts, received_at, LEAST(received_at, (
+    SELECT min(twin.received_at) FROM kapso_sync_webhookdelivery twin
+    WHERE twin.phone_number_id = known.phone_number_id AND twin.body_sha256 = known.body_sha256))
+"""
+
+SAVE_OUTCOMES = """
+UPDATE kapso_sync_webhookdelivery d SET
+    status = row.status, error = row.error, event = row.event, workspace_id = row.workspace_id,
+    processed_at = row.processed_at, code_version = row.code_version, attempts = row.attempts
+FROM jsonb_to_recordset(%s::jsonb) AS row (
+    id bigint, status text, error text, event text, workspace_id bigint, processed_at timestamptz, code_version text,
+    attempts int)
+WHERE d.id = row.id
+"""

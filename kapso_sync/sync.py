@@ -1,0 +1,259 @@
+"""The joint: deliveries in, CRM and outcomes out. Live webhooks, replay, retries and imports all meet in `Batch`.
+
+Normalise the bodies (kapso_sync.formats), route each item to the number that it names, apply all of it at once
+(contacts.sync), and commit that together with what came of each delivery.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import OperationalError, transaction
+from django.utils import timezone
+
+import contacts.sync
+from contacts.events import AutomationTold, Event, IdentityChanged, MessageTold, NumberTold
+from contacts.models import PhoneNumber
+from contacts.people import PeopleChanged
+from kapso_sync import formats
+from kapso_sync.models import WebhookDelivery
+
+logger = logging.getLogger(__name__)
+
+Status = WebhookDelivery.Status
+
+# Of several outcomes in one body the first of these is the delivery's.
+PRECEDENCE = (Status.FAILED, Status.UNROUTABLE, Status.PROCESSED, Status.IGNORED)
+
+# What PostgreSQL says when two transactions got in each other's way: deadlock, serialization failure.
+TRY_AGAIN = {"40P01", "40001"}
+LOCK_TIMEOUT = "55P03"
+ATTEMPTS = 5
+
+
+@dataclass(slots=True)
+class Part:
+    """One independently applied part of a delivery: what it says, and what comes of it."""
+
+    delivery: WebhookDelivery
+    events: tuple[Event, ...]
+    number: PhoneNumber | None
+    status: Status
+    reason: str = ""
+
+    @property
+    def is_to_apply(self) -> bool:
+        return self.status == Status.PROCESSED and bool(self.events)
+
+    def failed(self, error: Exception) -> None:
+        self.status = Status.FAILED
+        self.reason = "".join(traceback.format_exception(error)).replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def receive(delivery: WebhookDelivery, numbers: Iterable[PhoneNumber]) -> None:
+    """Store a delivery and bring what it tells into the CRM; both become visible together.
+
+    A copy of one that is here already changes nothing, unless that one failed: then this is its next try. Raises only
+    when the delivery could not even be stored.
+    """
+    Batch([delivery], numbers, is_new=True).process()
+
+
+def replay(deliveries: Sequence[WebhookDelivery]) -> None:
+    """Bring stored deliveries into the CRM (again), in one transaction; saves what came of each."""
+    named = {number for delivery in deliveries for number in formats.numbers_named(delivery.payload)}
+    Batch(deliveries, PhoneNumber.objects.filter(phone_number_id__in=named), is_new=False).process()
+
+
+class Batch:
+    """Some deliveries, the numbers that they name, and what came of each part."""
+
+    def __init__(
+        self, deliveries: Sequence[WebhookDelivery], numbers: Iterable[PhoneNumber], *, is_new: bool
+    ) -> None:
+        self.deliveries = deliveries
+        self.numbers = {number.phone_number_id: number for number in numbers}
+        self.is_new = is_new
+        self.parts: list[Part] = []
+
+    def process(self) -> None:
+        """Apply all or, where something is wrong with a part, all the others; commit outcomes with the effects."""
+        try:
+            self._commit()
+        except Exception as error:  # noqa: BLE001 - the one place: whatever went wrong is kept with the delivery
+            self._commit_what_works(error)
+        self._log()
+
+    def _commit(self) -> None:
+        alone = False
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with transaction.atomic():
+                    if self._begin():
+                        _apply(self.parts, alone=alone)
+                        self._save()
+            except PeopleChanged:
+                alone = True
+            except OperationalError as error:
+                if _sqlstate(error) not in TRY_AGAIN or attempt == ATTEMPTS:
+                    raise
+            else:
+                return
+
+    def _commit_what_works(self, error: Exception) -> None:
+        logger.error("A delivery cannot be applied: %s. It is kept as failed.", type(error).__name__)
+        try:
+            with transaction.atomic():
+                if self._begin():
+                    self._apply_by_halves(self._applicable, error)
+                    self._save()
+        except Exception as again:  # noqa: BLE001 - see process
+            with transaction.atomic():
+                if self._begin():
+                    for part in self._applicable:
+                        part.failed(again)
+                    self._save()
+
+    @property
+    def _applicable(self) -> list[Part]:
+        return [part for part in self.parts if part.is_to_apply]
+
+    def _apply_by_halves(self, parts: list[Part], error: Exception) -> None:
+        """Find what cannot be applied, in log2 of the number of parts; `error` is what they met together."""
+        if len(parts) == 1 or _sqlstate(error) == LOCK_TIMEOUT:
+            for part in parts:
+                part.failed(error)
+            return
+        for half in (parts[: len(parts) // 2], parts[len(parts) // 2 :]):
+            try:
+                with transaction.atomic():
+                    _apply(half, alone=True)
+            except Exception as again:  # noqa: BLE001 - see process
+                self._apply_by_halves(half, again)
+
+    def _begin(self) -> bool:
+        """Normalise and, if new, store; False if there is nothing left to do."""
+        self.parts = self._normalise()
+        if not self.is_new:
+            return True
+        (delivery,) = self.deliveries
+        received_at = delivery.received_at
+        self._conclude(delivery)
+        if not delivery.store() and delivery.status not in (Status.FAILED, Status.RECEIVED):
+            self.parts = []
+            return False
+        if delivery.earliest_received_at != received_at:
+            self.parts = self._normalise()
+        return True
+
+    def _normalise(self) -> list[Part]:
+        return [part for delivery in self.deliveries for part in _parts(delivery, self.numbers)]
+
+    def _save(self) -> None:
+        """Save the outcomes; of a delivery that was just stored only if it came out differently than foreseen."""
+        changed = []
+        for delivery in self.deliveries:
+            foreseen = (delivery.status, delivery.error)
+            self._conclude(delivery)
+            if not (self.is_new and (delivery.status, delivery.error) == foreseen):
+                changed.append(delivery)
+        if changed:
+            WebhookDelivery.objects.all().save_outcomes(changed)
+
+    def _conclude(self, delivery: WebhookDelivery) -> None:
+        mine = [part for part in self.parts if part.delivery is delivery]
+        delivery.status = min((part.status for part in mine), key=PRECEDENCE.index, default=Status.IGNORED)
+        reasons = dict.fromkeys(part.reason for part in mine if part.reason)
+        delivery.error = "\n".join(reasons) or ("" if mine else "There is nothing in it.")
+        workspaces = {part.number.workspace_id for part in mine if part.number}
+        # A body that speaks of several workspaces is shown to none of them.
+        delivery.workspace_id = workspaces.pop() if len(workspaces) == 1 else None
+        delivery.processed_at = timezone.now()
+        delivery.code_version = settings.VERSION
+
+    def _log(self) -> None:
+        """One line for each message: never its text, a name or a phone."""
+        for part in self.parts:
+            if part.status != Status.PROCESSED:
+                continue
+            for event in part.events:
+                message = event.message if isinstance(event, IdentityChanged) else event
+                if isinstance(message, MessageTold):
+                    logger.info(
+                        "synced %s message kapso_id=%s delivery=%s",
+                        message.direction,
+                        message.wamid,
+                        part.delivery.pk,
+                    )
+
+
+def _sqlstate(error: Exception) -> str | None:
+    return getattr(error.__cause__, "sqlstate", None)
+
+
+def _parts(delivery: WebhookDelivery, numbers: Mapping[str, PhoneNumber]) -> list[Part]:
+    if delivery.unparseable:
+        return [Part(delivery, (), None, Status.IGNORED, f"The body is {delivery.unparseable}.")]
+    items = formats.normalise(
+        delivery.payload,
+        headers={name.lower(): value for name, value in delivery.headers.items()},
+        received_at=delivery.earliest_received_at or delivery.received_at,
+        digest=delivery.body_sha256,
+        own_phones={number_id: number.own_phone for number_id, number in numbers.items()},
+    )
+    return [_route(delivery, item, numbers) for item in items]
+
+
+def _route(delivery: WebhookDelivery, item: formats.Item, numbers: Mapping[str, PhoneNumber]) -> Part:
+    """Which number's item this is, and whether it is to be applied."""
+    number = numbers.get(item.number)
+    served = delivery.served_numbers
+    if item.ignored.startswith(formats.UNREADABLE):
+        return Part(delivery, (), number, Status.FAILED, item.ignored)
+    if not item.events:
+        return Part(delivery, (), number, Status.IGNORED, item.ignored)
+    if not item.needs_number:
+        return Part(delivery, item.events, None, Status.PROCESSED, item.ignored)
+    if served is not None and item.number and item.number not in served:
+        reason = f"It names the number {item.number}, which the signing secret does not serve."
+        return Part(delivery, (), None, Status.IGNORED, reason)
+    if number is None:
+        reason = f"No number {item.number or '(none is named)'} is registered here yet."
+        return Part(delivery, (), None, Status.UNROUTABLE, reason)
+    if not number.is_active:
+        return Part(delivery, (), number, Status.IGNORED, f"The number {number} is set inactive.")
+    return Part(delivery, item.events, number, Status.PROCESSED, item.ignored)
+
+
+def _apply(parts: list[Part], *, alone: bool) -> None:
+    told = [
+        (part, part.number, event)
+        for part in parts
+        if part.is_to_apply and part.number
+        for event in part.events
+        if not isinstance(event, NumberTold | AutomationTold)
+    ]
+    waiting = contacts.sync.apply([(number, event) for _, number, event in told], alone=alone)
+    for index, reason in waiting.items():
+        part = told[index][0]
+        if len(part.events) == 1:
+            part.status, part.reason = Status.IGNORED, reason
+    for part in parts:
+        if part.is_to_apply:
+            _apply_apart(part)
+
+
+def _apply_apart(part: Part) -> None:
+    """The rare events that are about a number or an automation rather than about a person."""
+    for event in part.events:
+        if isinstance(event, NumberTold) and part.number:
+            contacts.sync.apply_number(part.number, event)
+        elif isinstance(event, AutomationTold):
+            served = part.delivery.served_numbers
+            if contacts.sync.apply_automation([event], served_numbers=served):
+                part.status = Status.IGNORED
+                part.reason = f"The conversation {event.session_id} is not known yet: it counts once it is."

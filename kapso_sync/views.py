@@ -1,0 +1,82 @@
+"""The webhook: verify, store, normalise, sync, answer."""
+
+from __future__ import annotations
+
+import logging
+
+from django.core.exceptions import RequestDataTooBig
+from django.db import Error as DatabaseError
+from django.http.request import UnreadablePostError
+from django.utils import timezone
+from rest_framework.exceptions import APIException
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from contacts.models import PhoneNumber
+from kapso_sync import formats, sync
+from kapso_sync.formats.reading import clean_text
+from kapso_sync.models import WebhookDelivery
+from kapso_sync.signature import BadSignature, SecretUnreadable, served_numbers
+
+logger = logging.getLogger(__name__)
+
+class Refused(APIException):
+    """The few answers that are not 200, each with what is to be done about it (DESIGN.md section 3, Deliveries)."""
+
+    def __init__(self, status_code: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status_code = status_code
+
+
+class KapsoWebhookView(APIView):
+    """`POST /webhooks/kapso/`. Whatever is signed is stored and answered 200: an error of ours is never Kapso's."""
+
+    http_method_names = ["post"]
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()
+    parser_classes = ()
+    renderer_classes = (JSONRenderer,)
+
+    def post(self, request: Request) -> Response:
+        body = _read(request)
+        headers = {name: clean_text(value) for name, value in request.headers.items()}
+        delivery = WebhookDelivery.of(body, headers, received_at=timezone.now())
+        try:
+            numbers = _candidates(delivery)
+            delivery.served_numbers = _verify(request, body, numbers)
+            sync.receive(delivery, numbers)
+        except DatabaseError as error:
+            logger.exception("a webhook could not be stored: Kapso is asked to send it again")
+            raise Refused(503, "Could not be stored just now. Send it again.") from error
+        return Response({"status": delivery.status, "delivery": delivery.pk})
+
+
+def _read(request: Request) -> bytes:
+    try:
+        return request._request.body  # noqa: SLF001 - DRF's own `body` goes through its parsers
+    except RequestDataTooBig as error:
+        logger.warning("refused a webhook of %s bytes: over the limit", request.META.get("CONTENT_LENGTH"))
+        raise Refused(413, "Larger than 8 MB.") from error
+    except UnreadablePostError as error:
+        raise Refused(400, "The connection closed before the body was complete.") from error
+
+
+def _candidates(delivery: WebhookDelivery) -> list[PhoneNumber]:
+    """The numbers whose secrets may have signed this: the body is read for nothing else before it is trusted."""
+    named = formats.numbers_named(delivery.payload)
+    numbers = PhoneNumber.objects.all()
+    return list(numbers.filter(phone_number_id__in=named) if named else numbers.exclude(webhook_secret=""))
+
+
+def _verify(request: Request, body: bytes, numbers: list[PhoneNumber]) -> list[str] | None:
+    try:
+        return served_numbers(body, request.headers.get("X-Webhook-Signature", ""), numbers)
+    except BadSignature as error:
+        logger.warning("refused a webhook: not signed with a secret of ours (from %s)", request.META.get("REMOTE_ADDR"))
+        raise Refused(401, "The signature matches no secret of this number, nor a project-wide one.") from error
+    except SecretUnreadable as error:
+        logger.error("a number's webhook secret cannot be decrypted: check ENCRYPTION_KEYS or enter it again")
+        raise Refused(503, "The secret of this number cannot be read. Send it again later.") from error

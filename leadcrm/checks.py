@@ -1,0 +1,46 @@
+"""What can be wrong with the environment, each in one line that says what to set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+
+_LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
+_KEY_LENGTH = 32  # characters: a key of 16 random bytes in hexadecimal
+
+
+@checks.register
+def check_port(**_: Any) -> list[checks.CheckMessage]:
+    if 1 <= settings.PORT <= 65535:
+        return []
+    return [checks.Error(f"PORT is {settings.PORT}: set it to a number from 1 to 65535.", id="leadcrm.E001")]
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def check_encryption_keys(**_: Any) -> list[checks.CheckMessage]:
+    short = [number for number, key in enumerate(settings.ENCRYPTION_KEYS, 1) if len(key) < _KEY_LENGTH]
+    if not short:
+        return []
+    which = ", ".join(map(str, short))
+    how = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+    text = f"ENCRYPTION_KEYS: key {which} is shorter than {_KEY_LENGTH} characters. Make one with: {how}"
+    return [checks.Warning(text, id="leadcrm.W001")]
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def check_allowed_hosts(**_: Any) -> list[checks.CheckMessage]:
+    if not _LOOPBACK.issuperset(settings.ALLOWED_HOSTS):
+        return []
+    text = "ALLOWED_HOSTS names this machine only: set it to the host names under which leadcrm is reached."
+    return [checks.Info(text, id="leadcrm.I001")]
+
+
+def without_any_secret() -> str:
+    """Why no webhook could be accepted, or nothing. Reads the database, which has to be migrated."""
+    from contacts.models import PhoneNumber
+
+    if settings.KAPSO_WEBHOOK_SECRETS or PhoneNumber.objects.exclude(webhook_secret="").exists():
+        return ""
+    return "Set KAPSO_WEBHOOK_SECRET to the secret key of your webhook in Kapso: without any secret no webhook can be trusted."

@@ -1,0 +1,18 @@
+"""leadcrm's own settings, in a checkout folder of their own: the tests' PostgreSQL is never the one in use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ["LOCAL_DIR"] = str(Path(__file__).resolve().parent.parent / ".local" / "tests")
+os.environ["SECRET_KEY"] = "only-for-tests-and-long-enough-to-be-taken-for-a-real-one-0123456789"
+os.environ["HTTPS"] = "off"
+for name in ("DEBUG", "ENCRYPTION_KEYS", "ALLOWED_HOSTS", "PORT", "TIME_ZONE"):
+    os.environ.pop(name, None)
+os.environ["KAPSO_WEBHOOK_SECRET"] = "project-secret"
+
+from leadcrm.settings import *
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
