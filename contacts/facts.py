@@ -8,7 +8,6 @@ then its receipts. Whatever another transaction wrote about the same people is v
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -72,8 +71,6 @@ class Facts:
         # A system line is about the person, it is not the person writing.
         seen = None if event.message_type == "system" else event.at
         keys = self._person(number, event.person, seen)
-        if seen and len(keys) == 2:
-            self.links.add(("seen", keys[0], keys[1], seen))
         if keys:
             self._said(keys[-1], event.person, event.at)
         if event.session:
@@ -123,7 +120,8 @@ class Facts:
             return
         fact = (key, what, value[:256], source)
         first, last, active = self.profiles.get(fact, (at, at, activity))
-        self.profiles[fact] = (min(first, at), max(last, at), active or activity)
+        # Without a time of its own a body counts once, at the earliest time it came.
+        self.profiles[fact] = (min(first, at), min(last, at) if source else max(last, at), active or activity)
 
     def _session(self, number: PhoneNumber, session: Session, person: Person) -> None:
         self._person(number, person, None)
@@ -154,20 +152,11 @@ class Facts:
             if receipt.error_code is not None or receipt.error_message:
                 known["errors"] |= _error(receipt)
 
-    def record(self) -> Recorded:
-        """Write the facts and take the batch's locks."""
+    def record(self) -> set[int]:
+        """Write the facts and take the batch's locks; returns the identities between which there is a new link."""
         with connection.cursor() as cursor:
             cursor.execute(RECORD, [self._as_json()])
-            rows = cursor.fetchall()
-        recorded = Recorded()
-        for what, identity, is_new, workspace, kind, value, other, at in rows:
-            if what == "identity":
-                recorded.ids[workspace, kind, value] = identity
-                if is_new:
-                    recorded.new_identities.add(identity)
-            else:
-                recorded.new_links.append(NewLink(kind=kind, a=identity, b=other, at=at))
-        return recorded
+            return {identity for row in cursor.fetchall() for identity in row if identity}
 
     def _as_json(self) -> str:
         def rows(table: dict[tuple[int, str], dict[str, Any]]) -> list[dict[str, Any]]:
@@ -183,31 +172,6 @@ class Facts:
                 "sessions": rows(self.sessions),
             }
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewLink:
-    kind: str
-    a: int
-    b: int
-    at: datetime
-
-
-@dataclass(slots=True)
-class Recorded:
-    """What the database made of the facts: the ids of all identities named, and which links are news."""
-
-    ids: dict[Key, int] = field(default_factory=dict)
-    new_identities: set[int] = field(default_factory=set)
-    new_links: list[NewLink] = field(default_factory=list)
-
-    @property
-    def holders_per_phone(self) -> dict[int, set[int]]:
-        holders = defaultdict(set)
-        for link in self.new_links:
-            if link.kind == "seen":
-                holders[link.a].add(link.b)
-        return holders
 
 
 def _error(receipt: Receipt) -> dict[str, Any]:
@@ -255,7 +219,7 @@ WITH told AS MATERIALIZED (
     ON CONFLICT (workspace_id, kind, value) DO UPDATE SET
         first_seen_at = LEAST(known.first_seen_at, EXCLUDED.first_seen_at),
         last_seen_at = GREATEST(known.last_seen_at, EXCLUDED.last_seen_at)
-    RETURNING id, workspace_id, kind, value, xmax = 0 AS is_new
+    RETURNING id, workspace_id, kind, value
 ), link AS (
     INSERT INTO contacts_identitylink (workspace_id, kind, a_id, b_id, at)
     SELECT a.workspace_id, row->>0, a.id, b.id, (row->>6)::timestamptz
@@ -263,7 +227,7 @@ WITH told AS MATERIALIZED (
     JOIN identity a ON a.workspace_id = (row->>1)::bigint AND a.kind = row->>2 AND a.value = row->>3
     JOIN identity b ON b.workspace_id = a.workspace_id AND b.kind = row->>4 AND b.value = row->>5
     ON CONFLICT (a_id, kind, at, b_id) DO NOTHING
-    RETURNING kind, a_id, b_id, at
+    RETURNING a_id, b_id
 ), fact AS (
     INSERT INTO contacts_profilefact AS known
         (workspace_id, identity_id, field, value, source, first_at, last_at, counts_as_activity)
@@ -325,8 +289,6 @@ WITH told AS MATERIALIZED (
         last_at = GREATEST(known.last_at, EXCLUDED.last_at),
         ended_at = LEAST(known.ended_at, EXCLUDED.ended_at)
 )
-SELECT 'identity' AS what, id, is_new, workspace_id, kind, value, NULL::bigint, NULL::timestamptz
-FROM identity WHERE (SELECT count(*) FROM locked) > 0
-UNION ALL
-SELECT 'link', a_id, true, NULL, kind, NULL, b_id, at FROM link
+SELECT a_id, b_id FROM link
+UNION ALL SELECT NULL, NULL FROM locked WHERE (SELECT count(*) FROM identity) < 0  -- locks even if nobody is named
 """

@@ -140,10 +140,10 @@ def _load(seeds: set[int]) -> Evidence:
     with connection.cursor() as cursor:
         cursor.execute(LOAD_IDENTITIES, [sorted(seeds)])
         nodes = {row[0]: Node(*row) for row in cursor.fetchall()}
-        cursor.execute(LOAD_LINKS, [sorted(nodes), sorted(nodes)])
+        cursor.execute(LOAD_LINKS, {"identities": sorted(nodes)})
         tenures: dict[int, list[tuple[datetime, int]]] = defaultdict(list)
         joins = []
-        for kind, a, b, at in cursor.fetchall():
+        for kind, a, b, at, _ in cursor.fetchall():
             if kind == "seen":
                 tenures[a].append((at, b))
             else:
@@ -226,18 +226,27 @@ WITH RECURSIVE around (id) AS (
 SELECT i.id, i.kind, i.value, i.home_id, i.first_seen_at FROM around JOIN contacts_identity i USING (id)
 """
 
-# Of the thousands of `seen` links of a busy phone only those matter at which it changes hands.
+# Of the thousands of messages that name a busy phone only those matter at which it changes hands.
 LOAD_LINKS = """
-SELECT kind, a_id, b_id, at FROM (
-    SELECT l.kind, l.a_id, l.b_id, l.at, u.value,
-           lag(l.b_id) OVER (PARTITION BY l.a_id ORDER BY l.at, u.value COLLATE "C") AS previous
-    FROM contacts_identitylink l JOIN contacts_identity u ON u.id = l.b_id
-    WHERE l.kind = 'seen' AND l.a_id = ANY(%s)
-) AS seen
-WHERE previous IS DISTINCT FROM b_id
+WITH phone AS (
+    SELECT id, workspace_id, value FROM contacts_identity WHERE id = ANY(%(identities)s) AND kind = 'phone'
+), seen AS (
+    SELECT phone.id AS a_id, u.id AS b_id, m.sent_at AS at, m.user_id AS value
+    FROM phone
+    JOIN contacts_message m ON m.workspace_id = phone.workspace_id AND m.phone = phone.value
+        AND m.user_id IS NOT NULL AND m.message_type <> 'system'
+    JOIN contacts_identity u ON u.workspace_id = phone.workspace_id AND u.kind = 'user' AND u.value = m.user_id
+    UNION ALL
+    SELECT l.a_id, l.b_id, l.at, u.value FROM contacts_identitylink l JOIN contacts_identity u ON u.id = l.b_id
+    WHERE l.kind = 'seen' AND l.a_id = ANY(%(identities)s)
+), handed_over AS (
+    SELECT *, lag(b_id) OVER (PARTITION BY a_id ORDER BY at, value COLLATE "C") AS previous FROM seen
+)
+SELECT 'seen', a_id, b_id, at, value FROM handed_over WHERE previous IS DISTINCT FROM b_id
 UNION ALL
-SELECT kind, a_id, b_id, at FROM contacts_identitylink WHERE kind <> 'seen' AND a_id = ANY(%s)
-ORDER BY 4
+SELECT kind, a_id, b_id, at, '' FROM contacts_identitylink
+WHERE kind IN ('changed', 'manual') AND a_id = ANY(%(identities)s)
+ORDER BY 4, 5
 """
 
 # The messages around: those of the leads involved, and those that wait and name one of the identities.

@@ -7,19 +7,24 @@ move a clock back and a correction moves it to where it should have been. Rows t
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 from django.db import connection
 
 from contacts.facts import as_json
 from contacts.models.message import NOT_A_TURN
 from contacts.writing import MessageKey, Written
 
+SessionKey = tuple[int, str]  # business number, Kapso's conversation id
 
-def refresh(written: Written, messages: set[MessageKey]) -> None:
-    """Bring leads, threads and the texts of these messages (by number and WAMID) up to date."""
+
+def refresh(written: Written, messages: set[MessageKey], sessions: AbstractSet[SessionKey] = frozenset()) -> None:
+    """Bring leads, threads, and these messages (by number and WAMID) and sessions (by number and id) up to date."""
     touched = {
         "contacts": sorted(written.contacts),
         "conversations": sorted(written.conversations),
         "messages": sorted(messages),
+        "sessions": sorted(sessions),
     }
     with connection.cursor() as cursor:
         cursor.execute(REFRESH, {"touched": as_json(touched)})
@@ -116,28 +121,69 @@ WITH batch AS MATERIALIZED (
       AND (acted.revoked_at IS NOT NULL AND (m.content <> '' OR m.payload <> '{{}}' OR m.transcript <> '' OR m.media_url <> '')
            OR (m.edited_at, m.revoked_at) IS DISTINCT FROM (acted.edited_at, acted.revoked_at)
            OR acted.revoked_at IS NULL AND acted.edited IS DISTINCT FROM m.content AND acted.edited IS NOT NULL)
-), thread AS MATERIALIZED (
-    SELECT c.* FROM batch, jsonb_array_elements_text(j->'conversations') AS row
+), lead AS MATERIALIZED (
+    SELECT row::bigint AS id FROM batch, jsonb_array_elements_text(j->'contacts') AS row
+    UNION
+    -- Who held one of their phones before or after them: what was said of it may be theirs instead.
+    SELECT mate.contact_id FROM batch, jsonb_array_elements_text(j->'contacts') AS row
+    JOIN contacts_identity u ON u.contact_id = row::bigint AND u.is_shared AND u.kind = 'user'
+    JOIN contacts_identitylink held ON held.b_id = u.id AND held.kind IN ('seen', 'named')
+    JOIN contacts_identity p ON p.id = held.a_id AND p.is_shared
+    JOIN contacts_identitylink also ON also.a_id = p.id AND also.kind IN ('seen', 'named')
+    JOIN contacts_identity mate ON mate.id = also.b_id AND mate.contact_id IS NOT NULL
+), touched AS MATERIALIZED (
+    SELECT c.id, c.contact_id, c.phone_number_id FROM batch, jsonb_array_elements_text(j->'conversations') AS row
     JOIN contacts_conversation c ON c.id = row::bigint
-), attached AS (
-    -- Sessions that came before anybody knew whose they are.
-    UPDATE contacts_kapsosession s SET conversation_id = thread.id
-    FROM thread JOIN contacts_identity i ON i.contact_id = thread.contact_id
-    WHERE s.conversation_id IS NULL AND s.phone_number_id = thread.phone_number_id
-      AND CASE WHEN s.user_id IS NOT NULL THEN i.kind = 'user' AND i.value = s.user_id
-               ELSE i.kind = 'phone' AND i.value = s.phone END
-    RETURNING s.id, thread.id AS thread_id
+    UNION
+    SELECT c.id, c.contact_id, c.phone_number_id FROM lead JOIN contacts_conversation c ON c.contact_id = lead.id
+), mine AS (
+    -- The identities of these threads' leads, with the phones that were theirs for a time.
+    SELECT touched.phone_number_id, i.kind, i.value FROM touched JOIN contacts_identity i USING (contact_id)
+    UNION
+    SELECT touched.phone_number_id, p.kind, p.value FROM touched JOIN contacts_identity u USING (contact_id)
+    JOIN contacts_identitylink l ON l.b_id = u.id AND l.kind IN ('seen', 'named')
+    JOIN contacts_identity p ON p.id = l.a_id AND p.is_shared
+    WHERE u.is_shared AND u.kind = 'user'
+), placed AS MATERIALIZED (
+    -- Where the sessions told of belong now, and those that came before anybody knew whose they are.
+    SELECT s.id, s.conversation_id AS was,
+           COALESCE(t.id, CASE WHEN i.id IS NULL THEN s.conversation_id END) AS thread_id
+    FROM (
+        SELECT s.id FROM batch, jsonb_array_elements(j->'sessions') AS row
+        JOIN contacts_kapsosession s
+            ON s.phone_number_id = (row->>0)::bigint AND s.kapso_conversation_id = row->>1
+        UNION
+        SELECT s.id FROM mine JOIN contacts_kapsosession s ON s.phone_number_id = mine.phone_number_id
+        WHERE s.conversation_id IS NULL
+          AND CASE WHEN s.user_id IS NOT NULL THEN mine.kind = 'user' AND mine.value = s.user_id
+                   ELSE mine.kind = 'phone' AND mine.value = s.phone END
+    ) AS told
+    JOIN contacts_kapsosession s USING (id)
+    LEFT JOIN contacts_identity i ON i.id = contacts_node(
+        s.workspace_id, s.phone_number_id, s.phone, s.user_id, s.kapso_conversation_id, s.last_at)
+    LEFT JOIN contacts_conversation t ON t.contact_id = i.contact_id AND t.phone_number_id = s.phone_number_id
+), moved AS (
+    UPDATE contacts_kapsosession s SET conversation_id = placed.thread_id
+    FROM placed WHERE s.id = placed.id AND placed.was IS DISTINCT FROM placed.thread_id
+), thread AS MATERIALIZED (
+    SELECT c.* FROM contacts_conversation c JOIN (
+        SELECT id FROM touched UNION SELECT was FROM placed UNION SELECT thread_id FROM placed
+    ) AS every USING (id)
 ), session AS (
-    SELECT thread.id AS thread_id, s.* FROM thread JOIN contacts_kapsosession s ON s.conversation_id = thread.id
-    UNION ALL SELECT attached.thread_id, s.* FROM attached JOIN contacts_kapsosession s USING (id)
+    SELECT placed.thread_id, s.* FROM placed JOIN contacts_kapsosession s USING (id)
+    UNION ALL
+    SELECT s.conversation_id, s.* FROM thread JOIN contacts_kapsosession s ON s.conversation_id = thread.id
+    WHERE s.id NOT IN (SELECT id FROM placed)
 ), conversation AS (
     UPDATE contacts_conversation c SET
-        status = COALESCE(derived.status, c.status),
-        kapso_conversation_id = COALESCE(derived.kapso_id, c.kapso_conversation_id),
+        status = derived.status, kapso_conversation_id = derived.kapso_id,
         last_message_at = derived.last_message_at, last_inbound_at = derived.last_inbound_at,
         handoff_at = derived.handoff_at, handoff_reason = COALESCE(derived.handoff_reason, '')
     FROM (
-        SELECT thread.id, NULLIF(s.status, '') AS status, s.kapso_conversation_id AS kapso_id,
+        SELECT thread.id, COALESCE(s.kapso_conversation_id, '') AS kapso_id,
+               -- Without a session, and without one that went elsewhere, the status is what somebody put there.
+               COALESCE(NULLIF(s.status, ''), CASE WHEN thread.kapso_conversation_id = '' THEN thread.status END,
+                        'active') AS status,
                (SELECT m.sent_at FROM contacts_message m
                 WHERE m.contact_id = thread.contact_id AND m.conversation_id = thread.id AND m.message_type <> 'system'
                 ORDER BY m.sent_at DESC, m.id DESC LIMIT 1) AS last_message_at,
@@ -160,10 +206,8 @@ WITH batch AS MATERIALIZED (
     ) derived
     WHERE c.id = derived.id
       AND (c.status, c.kapso_conversation_id, c.last_message_at, c.last_inbound_at, c.handoff_at, c.handoff_reason)
-          IS DISTINCT FROM (COALESCE(derived.status, c.status), COALESCE(derived.kapso_id, c.kapso_conversation_id),
-              derived.last_message_at, derived.last_inbound_at, derived.handoff_at, COALESCE(derived.handoff_reason, ''))
-), lead AS MATERIALIZED (
-    SELECT row::bigint AS id FROM batch, jsonb_array_elements_text(j->'contacts') AS row ORDER BY 1
+          IS DISTINCT FROM (derived.status, derived.kapso_id, derived.last_message_at,
+              derived.last_inbound_at, derived.handoff_at, COALESCE(derived.handoff_reason, ''))
 ), fact AS MATERIALIZED (
     SELECT lead.id AS contact_id, f.field, f.value, f.first_at, f.last_at, f.counts_as_activity
     FROM lead JOIN contacts_identity i ON i.contact_id = lead.id JOIN contacts_profilefact f ON f.identity_id = i.id
@@ -175,7 +219,7 @@ WITH batch AS MATERIALIZED (
            CASE WHEN last.contact_id = shared.lead_id THEN f.last_at END, f.counts_as_activity
     FROM (SELECT DISTINCT lead.id AS lead_id, l.a_id AS phone_id
           FROM lead JOIN contacts_identity u ON u.contact_id = lead.id AND u.kind = 'user' AND u.is_shared
-          JOIN contacts_identitylink l ON l.b_id = u.id AND l.kind = 'seen'
+          JOIN contacts_identitylink l ON l.b_id = u.id AND l.kind IN ('seen', 'named')
           JOIN contacts_identity p ON p.id = l.a_id AND p.is_shared) AS shared
     JOIN contacts_profilefact f ON f.identity_id = shared.phone_id
     JOIN contacts_identity first ON first.id = contacts_holder(f.identity_id, f.first_at)

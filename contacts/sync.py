@@ -43,10 +43,11 @@ def apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool = False) -> 
         return {}
     if alone:
         people.lock_alone({number.workspace_id for number, _ in told})
-    recorded = Facts.of(told).record()
+    facts = Facts.of(told)
+    newly_linked = facts.record()
     messages, receipted = _messages(told)
     mentions = [(index, number, event) for index, (number, event) in enumerate(told) if _mention(event)]
-    placement = Placement.of([*_asks(messages, receipted), *(_ask(*mention[1:]) for mention in mentions)], recorded)
+    placement = Placement.of([*_asks(messages, receipted), *(_ask(*mention[1:]) for mention in mentions)], newly_linked)
     if placement.seeds and not alone:
         raise PeopleChanged
     rows = {key: merge(event for _, event in tellings) for key, tellings in messages.items()}
@@ -54,8 +55,8 @@ def apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool = False) -> 
     if placement.seeds:
         regrouped = people.regroup(placement.seeds)
         written.contacts |= regrouped.contacts
-        written.conversations = {c for c in written.conversations | regrouped.conversations}
-    refresh(written, set(rows))
+        written.conversations |= regrouped.conversations
+    refresh(written, set(rows), facts.sessions.keys())
     about = placement.asked[len(messages) + len(receipted) :]
     return {
         index: NOT_HERE_YET

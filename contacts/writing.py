@@ -7,14 +7,14 @@ leads and threads and brings the message rows up to date.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
 
-from contacts.facts import Recorded, as_json
+from contacts.facts import as_json
 
 MessageKey = tuple[int, str]  # business number, WAMID: what identifies a message
 
@@ -47,7 +47,10 @@ class Place:
     node: int | None
     contact_id: int | None
     conversation_id: int | None
-    named: tuple[int | None, int | None]  # the ids of the phone and of the user id that it names
+    phone_identity: int | None
+    user_identity: int | None
+    is_news: bool  # it is evidence that may change who held its phone
+    is_unheld: bool  # nobody is known to have held its phone until now
     is_entangled: bool  # the node has no lead, but is linked to other identities
     spare_contact_id: int | None
     spare_conversation_id: int | None
@@ -65,33 +68,31 @@ class Placement:
     conversations: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, asks: list[Ask], recorded: Recorded) -> Placement:
-        placement = cls()
-        links = [link for link in recorded.new_links if link.kind == "seen" and link.a not in recorded.new_identities]
-        batch = {"asks": _asks_as_rows(asks), "links": [[link.a, link.b, link.at] for link in links]}
+    def of(cls, asks: list[Ask], newly_linked: set[int]) -> Placement:
+        placement = cls(seeds=set(newly_linked))
         with connection.cursor() as cursor:
-            cursor.execute(PLACE, [as_json(batch)])
+            cursor.execute(PLACE, [as_json(_asks_as_rows(asks))])
             rows = cursor.fetchall()
-        for what, index, *columns in sorted(rows, key=lambda row: row[:2]):
-            if what == "link":
-                placement.seeds |= {links[index].a, links[index].b}
-                continue
-            *place, phone, user, entangled, spare_contact, spare_conversation = columns
-            (placement.asked if what == "ask" else placement.waiting).append(
-                Place(*place, (phone, user), entangled, spare_contact, spare_conversation)
-            )
-        placement._decide_who_is_entangled(recorded)
+        for what, _, *columns in sorted(rows, key=lambda row: row[:2]):
+            (placement.asked if what == "ask" else placement.waiting).append(Place(*columns))
+        placement._find_who_is_entangled()
         placement._make_what_is_missing()
         return placement
 
-    def _decide_who_is_entangled(self, recorded: Recorded) -> None:
-        for link in recorded.new_links:
-            if link.kind != "seen":
-                self.seeds |= {link.a, link.b}
-        for phone, users in recorded.holders_per_phone.items():
-            if len(users) > 1:
+    def _find_who_is_entangled(self) -> None:
+        """The identities whose people cannot be told from this batch alone."""
+        users_of: dict[int, set[int]] = defaultdict(set)
+        for place in self.places:
+            if place.is_news:
+                self.seeds |= {place.phone_identity or 0, place.user_identity or 0}
+            if place.is_unheld and place.phone_identity and place.user_identity:
+                users_of[place.phone_identity].add(place.user_identity)
+            if place.is_entangled and place.node:
+                self.seeds.add(place.node)
+        alone = {place.node for place in self.places}
+        for phone, users in users_of.items():
+            if len(users) > 1 or phone in alone:
                 self.seeds |= {phone, *users}
-        self.seeds |= {place.node for place in self.places if place.node and place.is_entangled}
 
     @property
     def places(self) -> list[Place]:
@@ -123,10 +124,19 @@ class Placement:
 
     def _follow(self, place: Place) -> None:
         """Phone and user id of one event lead to the same lead, unless the evidence has to be weighed."""
-        if place.contact_id and not self.seeds.intersection(place.named):
-            for identity in place.named:
-                if identity and place.node and identity not in self.homes:
-                    self.homes[identity] = place.contact_id
+        named = {place.phone_identity, place.user_identity} - {None}
+        if place.contact_id and place.node and place.makes_person and not self.seeds & named:
+            for identity in named:
+                self.homes.setdefault(identity or 0, place.contact_id)
+
+    @property
+    def pairs(self) -> set[tuple[int, int]]:
+        """Phones and user ids that one message names."""
+        return {
+            (place.phone_identity, place.user_identity)
+            for place in self.places
+            if place.is_message and place.phone_identity and place.user_identity
+        }
 
 
 def _asks_as_rows(asks: list[Ask]) -> list[dict[str, Any]]:
@@ -152,20 +162,10 @@ def _asks_as_rows(asks: list[Ask]) -> list[dict[str, Any]]:
 
 # A message is looked at with all that was ever told of it: an earlier event may have named its user id.
 PLACE = """
-WITH batch AS MATERIALIZED (
-    SELECT %s::jsonb AS j
-), ask AS MATERIALIZED (
-    SELECT row.* FROM batch, jsonb_to_recordset(j->'asks') AS row (
+WITH ask AS MATERIALIZED (
+    SELECT row.* FROM jsonb_to_recordset(%s::jsonb) AS row (
         idx int, workspace_id bigint, number_id bigint, wamid text, phone text, user_id text, session text,
         at timestamptz, phone_rank text, user_rank text, session_rank text, is_told boolean, makes_person boolean)
-), new_link AS MATERIALIZED (
-    SELECT (l.ordinality - 1)::int AS idx, (l.value->>0)::bigint AS a_id, (l.value->>1)::bigint AS b_id,
-           (l.value->>2)::timestamptz AS at
-    FROM batch, jsonb_array_elements(j->'links') WITH ORDINALITY AS l
-), old_link AS NOT MATERIALIZED (
-    SELECT l.a_id, l.b_id, l.at, u.value FROM contacts_identitylink l JOIN contacts_identity u ON u.id = l.b_id
-    WHERE l.kind = 'seen'
-      AND NOT EXISTS (SELECT FROM new_link n WHERE n.a_id = l.a_id AND n.b_id = l.b_id AND n.at = l.at)
 ), merged AS (
     SELECT 'ask' AS what, ask.idx, COALESCE(m.workspace_id, ask.workspace_id) AS workspace_id, ask.number_id,
            m.id AS message_id,
@@ -177,10 +177,10 @@ WITH batch AS MATERIALIZED (
                 ELSE COALESCE(m.user_id, CASE WHEN m.id IS NULL THEN ask.user_id END) END AS user_id,
            CASE WHEN ask.session_rank > COALESCE(m.told->>'session', '') COLLATE "C" THEN ask.session
                 ELSE COALESCE(m.kapso_conversation_id, ask.session) END AS session,
-           COALESCE(CASE WHEN m.direction = 'inbound' THEN m.sent_at ELSE r.sent_at END,
+           COALESCE(CASE WHEN m.direction = 'inbound' THEN LEAST(m.sent_at, ask.at) ELSE r.sent_at END,
                     LEAST(m.earliest_at, ask.at, r.accepted_at, r.failed_at, r.delivered_at, r.read_at, r.played_at)
            ) AS at,
-           m.contact_id, m.conversation_id
+           m.contact_id, m.conversation_id, m.phone AS old_phone, m.user_id AS old_user, m.sent_at AS old_at
     FROM ask
     LEFT JOIN contacts_message m
         ON ask.wamid <> '' AND m.phone_number_id = ask.number_id AND m.kapso_message_id = ask.wamid
@@ -188,7 +188,8 @@ WITH batch AS MATERIALIZED (
         ON ask.wamid <> '' AND r.phone_number_id = ask.number_id AND r.kapso_message_id = ask.wamid
     UNION ALL
     SELECT 'waiting', row_number() OVER (ORDER BY m.id)::int, m.workspace_id, m.phone_number_id, m.id,
-           true, m.message_type <> 'system', m.phone, m.user_id, m.kapso_conversation_id, m.sent_at, NULL, NULL
+           true, m.message_type <> 'system', m.phone, m.user_id, m.kapso_conversation_id, m.sent_at, NULL, NULL,
+           m.phone, m.user_id, m.sent_at
     FROM contacts_message m
     WHERE m.contact_id IS NULL
       AND m.phone_number_id IN (SELECT number_id FROM ask)
@@ -198,7 +199,13 @@ WITH batch AS MATERIALIZED (
 ), placed AS (
     SELECT merged.*, node.id AS node, p.id AS phone_identity, u.id AS user_identity,
            CASE WHEN node.id IS NOT NULL THEN node.contact_id
-                ELSE COALESCE(merged.contact_id, thread.contact_id) END AS lead
+                ELSE COALESCE(merged.contact_id, thread.contact_id) END AS lead,
+           p.contact_id IS NOT NULL OR EXISTS (
+               SELECT FROM contacts_identitylink l WHERE l.kind IN ('changed', 'manual') AND p.id IN (l.a_id, l.b_id)
+           ) AS phone_is_known,
+           p.is_shared,
+           CASE WHEN p.id IS NOT NULL AND u.id IS NOT NULL AND merged.makes_person
+                THEN contacts_holder(p.id, merged.at) END AS holder
     FROM merged
     LEFT JOIN contacts_identity p
         ON p.workspace_id = merged.workspace_id AND p.kind = 'phone' AND p.value = merged.phone
@@ -214,28 +221,21 @@ SELECT what, idx, workspace_id, number_id, message_id, is_message, makes_person,
        COALESCE((SELECT id FROM contacts_conversation c WHERE c.contact_id = lead AND c.phone_number_id = number_id),
                 CASE WHEN lead = contact_id THEN conversation_id END),
        phone_identity, user_identity,
+       -- News: a phone seen with a user id who did not hold it at that time, or shared evidence that moved.
+       CASE WHEN holder IS NULL THEN false
+            WHEN (old_phone, old_user) = (phone, user_id) THEN is_shared AND old_at <> at
+            WHEN old_phone IS NOT NULL AND old_user IS NOT NULL THEN true
+            WHEN holder = phone_identity THEN phone_is_known
+            ELSE holder <> user_identity END,
+       holder IS NOT NULL AND holder = phone_identity,
        node IS NOT NULL AND lead IS NULL AND EXISTS (
-           SELECT FROM contacts_identitylink l WHERE l.kind <> 'seen' AND node IN (l.a_id, l.b_id)),
+           SELECT FROM contacts_identitylink l
+           WHERE l.kind IN ('changed', 'manual') AND node IN (l.a_id, l.b_id)),
        CASE WHEN node IS NOT NULL AND lead IS NULL THEN nextval('contacts_contact_id_seq') END,
        CASE WHEN NOT EXISTS (
            SELECT FROM contacts_conversation c WHERE c.contact_id = lead AND c.phone_number_id = number_id
        ) THEN nextval('contacts_conversation_id_seq') END
 FROM placed
-UNION ALL
--- A phone that was already somebody's and is now seen with a user id who did not hold it at that time.
-SELECT 'link', n.idx, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM new_link n
-JOIN contacts_identity p ON p.id = n.a_id
-LEFT JOIN LATERAL (
-    SELECT COALESCE(
-        (SELECT o.b_id FROM old_link o WHERE o.a_id = n.a_id AND o.at <= n.at
-         ORDER BY o.at DESC, o.value COLLATE "C" DESC LIMIT 1),
-        (SELECT o.b_id FROM old_link o WHERE o.a_id = n.a_id AND o.at > n.at
-         ORDER BY o.at, o.value COLLATE "C" DESC LIMIT 1)) AS holder
-) before ON true
-WHERE CASE WHEN before.holder IS NOT NULL THEN before.holder <> n.b_id
-           ELSE p.contact_id IS NOT NULL OR EXISTS (
-               SELECT FROM contacts_identitylink o WHERE o.kind <> 'seen' AND p.id IN (o.a_id, o.b_id)) END
 """
 
 
@@ -268,6 +268,7 @@ def write(messages: dict[MessageKey, dict[str, Any]], receipted: set[MessageKey]
         "contacts": list(placement.contacts.items()),
         "identities": sorted(placement.homes.items()),
         "conversations": [[made[0], made[1], *key] for key, made in placement.conversations.items()],
+        "pairs": sorted(placement.pairs),
         "messages": rows,
         "receipted": heard,
         "waiting": [row for row in waiting if row[1]],
@@ -347,6 +348,11 @@ WITH batch AS MATERIALIZED (
                                      WHERE c->>0 = row->>1))
     FROM batch, jsonb_array_elements(j->'identities') AS row
     WHERE i.id = (row->>0)::bigint AND i.contact_id IS NULL
+), named AS (
+    INSERT INTO contacts_identitylink (workspace_id, kind, a_id, b_id, at)
+    SELECT p.workspace_id, 'named', p.id, (row->>1)::bigint, 'epoch'
+    FROM batch, jsonb_array_elements(j->'pairs') AS row JOIN contacts_identity p ON p.id = (row->>0)::bigint
+    ON CONFLICT (a_id, kind, at, b_id) DO NOTHING
 ), new_conversation AS (
     INSERT INTO contacts_conversation (id, workspace_id, contact_id, phone_number_id)
     SELECT (row->>0)::bigint, (row->>1)::bigint, (row->>2)::bigint, (row->>3)::bigint
@@ -400,9 +406,10 @@ WITH batch AS MATERIALIZED (
         told = jsonb_strip_nulls(jsonb_build_object({_TOLD}))
 ), receipted AS (
     UPDATE contacts_message known SET
-        contact_id = COALESCE((row->>2)::bigint, known.contact_id),
-        conversation_id = COALESCE((row->>3)::bigint, known.conversation_id),
-        status = {_furthest("known.status", _STATUS_OF_RANK)},
+        contact_id = COALESCE(row.contact_id, known.contact_id),
+        conversation_id = COALESCE(row.conversation_id, known.conversation_id),
+        status = CASE WHEN row.direction = 'inbound' THEN known.status
+                      ELSE {_furthest("known.status", _STATUS_OF_RANK)} END,
         earliest_at = LEAST(known.earliest_at, {_RECEIPT_TIMES}),
         sent_at = COALESCE(r.sent_at, LEAST(known.earliest_at, {_RECEIPT_TIMES})),
         delivered_at = LEAST(known.delivered_at, r.delivered_at),
@@ -410,11 +417,17 @@ WITH batch AS MATERIALIZED (
         failed_at = LEAST(known.failed_at, r.failed_at),
         error_code = COALESCE(error.code, known.error_code),
         error_message = COALESCE(NULLIF(error.message, ''), known.error_message)
-    FROM batch, jsonb_array_elements(j->'receipted') AS row, contacts_messagereceipt r
+    FROM (
+        SELECT m.id, m.direction, m.phone_number_id, m.kapso_message_id,
+               (heard->>2)::bigint AS contact_id, (heard->>3)::bigint AS conversation_id
+        FROM batch, jsonb_array_elements(j->'receipted') AS heard
+        JOIN contacts_message m ON m.phone_number_id = (heard->>0)::bigint AND m.kapso_message_id = heard->>1
+    ) AS row
+    LEFT JOIN contacts_messagereceipt r
+        ON r.phone_number_id = row.phone_number_id AND r.kapso_message_id = row.kapso_message_id
+        AND row.direction = 'outbound'
     {_FIRST_ERROR.format(receipt="r", direction="'outbound'")}
-    WHERE known.phone_number_id = (row->>0)::bigint AND known.kapso_message_id = row->>1
-      AND r.phone_number_id = known.phone_number_id AND r.kapso_message_id = known.kapso_message_id
-      AND known.direction = 'outbound'
+    WHERE known.id = row.id
 ), waiting AS (
     UPDATE contacts_message m SET contact_id = (row->>1)::bigint, conversation_id = (row->>2)::bigint
     FROM batch, jsonb_array_elements(j->'waiting') AS row

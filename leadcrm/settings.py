@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
+from django.urls import reverse_lazy
 from environs import Env
 
 from leadcrm.local import local_secret_key, local_webhook_secret
@@ -160,4 +162,33 @@ LOGGING = {
     "loggers": {"kapso_sync": {"level": "INFO"}, "contacts": {"level": "INFO"}},
 }
 
-UNFOLD = {"SITE_TITLE": "leadcrm", "SITE_HEADER": "leadcrm", "SITE_SYMBOL": "forum"}
+
+
+def _menu_item(title: str, icon: str, page: str, **more: Any) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{page}_changelist")} | more
+
+
+_FOR_SUPERUSERS = {"permission": "leadcrm.admin.is_superuser"}
+
+UNFOLD = {
+    "SITE_TITLE": "leadcrm",
+    "SITE_HEADER": "leadcrm",
+    "SITE_SYMBOL": "forum",
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "leadcrm.admin.dashboard",
+    "STYLES": [lambda _: static("contacts/admin.css")],
+    "SCRIPTS": [lambda _: static("contacts/admin.js")],
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "items": [
+                    _menu_item("Leads", "forum", "contacts_contact"),
+                    _menu_item("Deliveries", "move_to_inbox", "kapso_sync_webhookdelivery"),
+                    _menu_item("Workspaces", "groups", "contacts_workspace"),
+                    _menu_item("Numbers", "call", "contacts_phonenumber", **_FOR_SUPERUSERS),
+                    _menu_item("Users", "person", "auth_user", **_FOR_SUPERUSERS),
+                ]
+            }
+        ]
+    },
+}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-os.environ["LOCAL_DIR"] = str(Path(__file__).resolve().parent.parent / ".local" / "tests")
+# TEST_LOCAL_DIR: a second run of the tests at the same time needs a folder of its own.
+here = Path(__file__).resolve().parent.parent
+os.environ["LOCAL_DIR"] = os.environ.get("TEST_LOCAL_DIR") or str(here / ".local" / "tests")
 os.environ["SECRET_KEY"] = "only-for-tests-and-long-enough-to-be-taken-for-a-real-one-0123456789"
 os.environ["HTTPS"] = "off"
 for name in ("DEBUG", "ENCRYPTION_KEYS", "ALLOWED_HOSTS", "PORT", "TIME_ZONE"):

@@ -11,15 +11,32 @@ from __future__ import annotations
 from django.db import migrations
 
 FUNCTIONS = """
-CREATE FUNCTION contacts_holder(phone bigint, moment timestamptz) RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT COALESCE(
-        (SELECT l.b_id FROM contacts_identitylink l JOIN contacts_identity u ON u.id = l.b_id
-         WHERE l.a_id = phone AND l.kind = 'seen' AND l.at <= moment
-         ORDER BY l.at DESC, u.value COLLATE "C" DESC LIMIT 1),
-        (SELECT l.b_id FROM contacts_identitylink l JOIN contacts_identity u ON u.id = l.b_id
-         WHERE l.a_id = phone AND l.kind = 'seen' AND l.at > moment
-         ORDER BY l.at, u.value COLLATE "C" DESC LIMIT 1),
-        phone)
+-- The evidence is in the messages that name a phone together with a user id, and in `seen` links.
+CREATE FUNCTION contacts_holder(phone_identity bigint, moment timestamptz) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT COALESCE((
+        SELECT u.id
+        FROM contacts_identity p
+        CROSS JOIN LATERAL (
+            SELECT * FROM (
+                (SELECT m.user_id AS value, m.sent_at AS at FROM contacts_message m
+                 WHERE m.workspace_id = p.workspace_id AND m.phone = p.value AND m.user_id IS NOT NULL
+                   AND m.sent_at <= moment AND m.message_type <> 'system'
+                 ORDER BY m.sent_at DESC, m.user_id COLLATE "C" DESC LIMIT 1)
+                UNION ALL
+                (SELECT m.user_id, m.sent_at FROM contacts_message m
+                 WHERE m.workspace_id = p.workspace_id AND m.phone = p.value AND m.user_id IS NOT NULL
+                   AND m.sent_at > moment AND m.message_type <> 'system'
+                 ORDER BY m.sent_at, m.user_id COLLATE "C" DESC LIMIT 1)
+                UNION ALL
+                SELECT held.value, l.at FROM contacts_identitylink l JOIN contacts_identity held ON held.id = l.b_id
+                WHERE l.a_id = p.id AND l.kind = 'seen'
+            ) AS evidence
+            -- The newest up to then, else the earliest after.
+            ORDER BY at <= moment DESC, CASE WHEN at <= moment THEN at END DESC, at, value COLLATE "C" DESC LIMIT 1
+        ) AS holder
+        JOIN contacts_identity u ON u.workspace_id = p.workspace_id AND u.kind = 'user' AND u.value = holder.value
+        WHERE p.id = phone_identity
+    ), phone_identity)
 $$;
 
 -- The identity that holds a message: its user id, else whoever held its phone at that time; a message that names

@@ -50,12 +50,14 @@ class Identity(models.Model):
 class IdentityLink(models.Model):
     """Evidence that two identities are, or were at `at`, the same person.
 
-    `seen`: one event carried phone `a` and user id `b`. `changed`: the provider said that `a` became `b`. `manual`:
-    somebody merged them.
+    `changed`: the provider said that `a` became `b`. `manual`: somebody merged them. `seen`: phone `a` was user id
+    `b`'s at that time. That is mostly proven by message rows that name both; only what no message proves (a change
+    signal, a lead typed in) is a link. `named` says that there are such messages, not when: it leads to them.
     """
 
     class Kind(models.TextChoices):
         SEEN = "seen", "Seen together"
+        NAMED = "named", "Named together by messages"
         CHANGED = "changed", "Changed"
         MANUAL = "manual", "Merged by hand"
 

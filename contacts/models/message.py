@@ -114,6 +114,12 @@ class Message(models.Model):
                 condition=~Q(target_kapso_id=""),
                 name="message_target",
             ),
+            # Who held a phone at a time: the messages that name it together with a user id.
+            models.Index(
+                fields=["workspace", "phone", "sent_at"],
+                condition=Q(phone__isnull=False, user_id__isnull=False),
+                name="message_evidence",
+            ),
             # The ads that led a lead here.
             models.Index(
                 fields=["contact", "sent_at"], condition=Q(referral__isnull=False), name="message_referral"

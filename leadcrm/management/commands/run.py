@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -34,8 +35,8 @@ class Command(BaseCommand):
     help = "Try leadcrm out on 127.0.0.1:PORT: database, admin login and demo included. Ctrl-C ends it all."
 
     def handle(self, *_: Any, **__: Any) -> None:
-        for name in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(name, signal.default_int_handler)  # ends as Ctrl-C does
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(name, signal.default_int_handler)  # all end as Ctrl-C does
         try:
             self._run()
         except KeyboardInterrupt:
@@ -61,7 +62,7 @@ class Command(BaseCommand):
             self.stdout.write(_welcome(password))
             self.stdout.flush()
             status = process.wait()
-        raise CommandError(f"The web server ended by itself (status {status}); what it said is above.")
+        raise CommandError(_ended(f"The web server ended by itself (status {status})."))
 
     def _play_the_demo(self) -> None:
         from contacts.models import Workspace
@@ -105,13 +106,16 @@ def _server() -> Iterator[subprocess.Popen[bytes]]:
     """The web server in a process group of its own, none of which is left afterwards."""
     # Over plain HTTP, also where DATABASE_URL makes this look like production: this is loopback.
     env = {"HTTPS": "off"} | os.environ
-    process = subprocess.Popen(  # noqa: S603
-        webserver.command("--log-level", "warning"),
-        cwd=settings.BASE_DIR,
-        env=env,
-        start_new_session=True,  # Ctrl-C comes to us alone, and we pass it on once
-        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
-    )
+    with _log().open("w") as log:
+        process = subprocess.Popen(  # noqa: S603
+            webserver.command("--log-level", "warning"),
+            cwd=settings.BASE_DIR,
+            env=env,
+            start_new_session=True,  # Ctrl-C comes to us alone, and we pass it on once
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            stdout=log,
+            stderr=log,
+        )
     try:
         yield process
     finally:
@@ -143,7 +147,16 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes]) -> None:
             client.getresponse()
             return
         time.sleep(0.1)
-    raise CommandError("The web server did not start; what it said is above.")
+    raise CommandError(_ended("The web server did not start."))
+
+
+def _log() -> Path:
+    return Path(settings.LOCAL_DIR / "server.log")
+
+
+def _ended(summary: str) -> str:
+    last = _log().read_text(errors="replace").splitlines()[-12:]
+    return "\n  ".join([f"{summary} The end of {_log()}:", *last])
 
 
 def _welcome(password: str) -> str:
@@ -158,6 +171,8 @@ leadcrm is running. Ctrl-C stops it; `make run` goes on where it was.
 
   Webhook URL     {_url()}/webhooks/kapso/
   Webhook secret  {secret}
+
+  Log             {_log()}
 
   A signed sample, from another terminal; its sender is then the first lead of the list:
 

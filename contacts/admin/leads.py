@@ -1,0 +1,341 @@
+"""Leads: the list, newest activity first, and the page of one with its messages."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError, connection
+from django.db.models import F, Q, QuerySet
+from django.db.models.expressions import RawSQL
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from contacts import showing
+from contacts.admin.tenancy import CappedList, MemberAdmin, user_of, workspaces_of
+from contacts.admin.unfolded import ChangeList, DropdownFilter, TextFilter, TextInput, labelled
+from contacts.lead_form import LeadForm, MemberField, NewLeadForm
+from contacts.models import Contact, LeadStatus, Message, TransitionRefused
+from contacts.preview import preview
+from contacts.timeline import newest_messages, timeline
+
+COLOURS = {
+    LeadStatus.NEW: "info",
+    LeadStatus.QUALIFIED: "warning",
+    LeadStatus.CONTACTED: "primary",
+    LeadStatus.CONVERTED: "success",
+    LeadStatus.ARCHIVED: "",
+}
+HISTORY = 50
+
+
+class LeadList(CappedList):
+    """A page of leads, each with its newest message: one more query, however many there are."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        mine = list(workspaces_of(request))
+        if len(mine) > 1 and not self.query and not self.has_active_filters:
+            self.result_list = self._page_of(mine)
+        leads = list(self.result_list)
+        newest = newest_messages([lead.pk for lead in leads])
+        for lead in leads:
+            lead.newest_message = newest.get(lead.pk)
+        self.result_list = leads  # type: ignore[assignment]
+
+
+    def _page_of(self, workspaces: list[int]) -> QuerySet[Any]:
+        """The same page, out of the newest of each workspace: the index has one workspace after the other."""
+        last = self.page_num * self.list_per_page
+        candidates = RawSQL(NEWEST_OF_EACH, [workspaces, last])  # noqa: S611 - a constant, with parameters
+        return self.queryset.filter(pk__in=candidates)[last - self.list_per_page : last]
+
+
+NEWEST_OF_EACH = """
+SELECT newest.id FROM unnest(%s::bigint[]) AS mine(workspace_id) CROSS JOIN LATERAL (
+    SELECT c.id FROM contacts_contact c WHERE c.workspace_id = mine.workspace_id AND c.merged_into_id IS NULL
+    ORDER BY c.last_activity_at DESC NULLS LAST, c.id DESC LIMIT %s) AS newest
+"""
+
+
+class StatusFilter(DropdownFilter):
+    title = "status"
+    parameter_name = "status"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
+        return list(LeadStatus.choices)
+
+    def queryset(self, _request: HttpRequest, leads: QuerySet[Any]) -> QuerySet[Any]:
+        return leads.filter(lead_status=self.value()) if self.value() in LeadStatus.values else leads
+
+
+class OwnerFilter(DropdownFilter):
+    title = "owner"
+    parameter_name = "owner"
+
+    def lookups(self, request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
+        people = get_user_model().objects.filter(workspaces__in=list(workspaces_of(request))).distinct()
+        named = [(str(user.pk), user.get_full_name() or user.get_username()) for user in people]
+        return [("me", "Me"), ("nobody", "Nobody"), *sorted(named, key=lambda user: user[1].lower())]
+
+    def queryset(self, request: HttpRequest, leads: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value == "me":
+            return leads.filter(owner=user_of(request))
+        if value == "nobody":
+            return leads.filter(owner=None)
+        known = value in {str(key) for key, _ in self.lookup_choices}
+        return leads.filter(owner=value) if known else leads
+
+
+class TagFilter(TextFilter):
+    title = "tag"
+    parameter_name = "tag"
+
+    def queryset(self, _request: HttpRequest, leads: QuerySet[Any]) -> QuerySet[Any]:
+        tag = (self.value() or "").replace("\x00", "").strip()
+        return leads.filter(tags__contains=[tag[:50]]) if tag else leads
+
+
+class WorkspaceFilter(DropdownFilter):
+    title = "workspace"
+    parameter_name = "workspace"
+
+    def lookups(self, request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
+        mine = workspaces_of(request)
+        return [(str(pk), name) for pk, name in mine.items()] if len(mine) > 1 else []
+
+    def queryset(self, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        known = self.value() in {str(key) for key, _ in self.lookup_choices}
+        return rows.filter(workspace=self.value()) if known else rows
+
+
+@admin.register(Contact)
+class LeadAdmin(MemberAdmin):
+    form = LeadForm
+    list_display = ("lead", "last_message", "status", "active", "owned_by")
+    list_display_links = ("lead",)
+    list_filter = (StatusFilter, OwnerFilter, TagFilter, WorkspaceFilter)
+    list_select_related = ("owner", "workspace")
+    list_before_template = "contacts/leads_hint.html"
+    ordering = (F("last_activity_at").desc(nulls_last=True), "-id")
+    search_fields = ("name",)  # see get_search_results
+    search_help_text = "Name, phone, e-mail"
+    actions = None
+    readonly_fields = (
+        "phone_shown", "kapso_name", "username", "business_scoped_user_id", "source_shown", "last_activity",
+        "last_inbound", "last_contact",
+    )  # fmt: skip
+    fieldsets = (
+        (None, {"fields": ("name", "lead_status", "owner", "email", "lead_score", "tags")}),
+        (
+            "WhatsApp",
+            {
+                "fields": (
+                    "phone_shown", "kapso_name", "username", "business_scoped_user_id", "source_shown",
+                    "last_activity", "last_inbound", "last_contact",
+                )
+            },
+        ),
+    )  # fmt: skip
+    add_fieldsets = (
+        (None, {"fields": ("workspace", "phone", "name", "email", "tags", "lead_score", "business_scoped_user_id")}),
+    )
+
+    # The list
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(merged_into=None)
+
+    def get_changelist(self, _request: HttpRequest, **_kwargs: Any) -> type[ChangeList]:
+        return LeadList
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        several = len(workspaces_of(request)) > 1
+        return (*self.list_display, "workspace") if several else self.list_display
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context = {"title": "Leads", "workspaces": workspaces_of(request)}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    def get_search_results(
+        self, _request: HttpRequest, leads: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Every word in one of the names or the e-mail; or a phone in any format; or exactly a user id."""
+        term = search_term.strip()
+        if not term:
+            return leads, False
+        named = Q()
+        for word in term.split()[:8]:
+            bare = word.removeprefix("@")
+            named &= (
+                Q(name__icontains=word)
+                | Q(kapso_name__icontains=word)
+                | Q(username__icontains=bare)
+                | Q(email__icontains=word)
+            )
+        digits = re.sub(r"\D", "", term).lstrip("0")
+        if len(digits) >= 3 and digits.isascii() and not re.search(r"[^\W\d_]", term):
+            named |= Q(phone__contains=digits)
+        return leads.filter(named | Q(business_scoped_user_id=term)), False
+
+    @admin.display(description="Lead")
+    def lead(self, lead: Contact) -> SafeString:
+        name = lead.name or lead.kapso_name or showing.phone(lead.phone) or lead.shown_name
+        return format_html("<bdi>{}</bdi>", name)
+
+    @admin.display(description="Last message")
+    def last_message(self, lead: Any) -> SafeString | str:
+        row = lead.newest_message
+        if row is None:
+            return "No messages yet"
+        text = preview(
+            row["message_type"],
+            row["text"],
+            transcript=row["spoken"],
+            payload=row["payload"],
+            is_deleted=row["is_deleted"],
+        )
+        is_ours = row["direction"] == Message.Direction.OUTBOUND
+        failed = is_ours and row["status"] == Message.Status.FAILED
+        whose = "Not delivered: " if failed else "You: " if is_ours else ""
+        return format_html('<span class="lead-whose">{}</span><bdi>{}</bdi>', whose, text)
+
+    @labelled(COLOURS, "Status")
+    def status(self, lead: Contact) -> tuple[str, str]:
+        return lead.lead_status, lead.get_lead_status_display()
+
+    @admin.display(description="Active")
+    def active(self, lead: Contact) -> str:
+        return showing.relative_time(lead.last_activity_at)
+
+    @admin.display(description="Owner")
+    def owned_by(self, lead: Contact) -> str:
+        return (lead.owner.get_full_name() or lead.owner.get_username()) if lead.owner else ""
+
+    # The page of one lead
+
+    def get_urls(self) -> list[URLPattern]:
+        whole = path(
+            "<int:lead_id>/message/<int:message_id>/",
+            self.admin_site.admin_view(self.message_view),
+            name="contacts_contact_message",
+        )
+        return [whole, *super().get_urls()]
+
+    def message_view(self, request: HttpRequest, lead_id: int, message_id: int) -> HttpResponse:
+        """The whole text of a message that is too long for the lead's page."""
+        lead = get_object_or_404(self.get_queryset(request), pk=lead_id)
+        message = get_object_or_404(Message, pk=message_id, contact=lead)
+        text = "\n\n".join(filter(None, (message.content, message.transcript)))
+        return HttpResponse(text, content_type="text/plain; charset=utf-8", headers={"X-Content-Type-Options": "nosniff"})
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change, **({"form": LeadForm} if obj else {"form": NewLeadForm}) | kwargs)
+
+    def get_readonly_fields(self, _request: HttpRequest, obj: Any = None) -> Any:
+        return self.readonly_fields if obj else ()
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "workspace":
+            mine = db_field.remote_field.model.objects.for_user(user_of(request))
+            kwargs |= {"queryset": mine, "initial": mine.first()}
+        if db_field.name == "owner":
+            kwargs |= {"form_class": MemberField, "queryset": get_user_model().objects.none()}
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Without the buttons that add or change a user or a workspace on the side."""
+        if db_field.name == "tags":
+            kwargs["widget"] = TextInput()
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name in ("owner", "workspace"):
+            field.widget = getattr(field.widget, "widget", field.widget)
+        return field
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        context |= {"show_save_and_add_another": False, "title": "Add a lead"}
+        if lead := kwargs.get("obj"):
+            context |= {
+                "title": lead.name or lead.kapso_name or showing.phone(lead.phone) or lead.shown_name,
+                "subtitle": None,
+                "timeline": timeline(lead, request.GET.get("before", "")),
+                "identities": _identities(lead),
+                "status_changes": list(lead.status_changes.select_related("by")[:HISTORY]),
+            }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Write what was typed and nothing else: a webhook may have moved the lead's clocks meanwhile."""
+        if not change:
+            obj.save()
+            with connection.cursor() as cursor:  # speak up now, not when all is committed
+                cursor.execute("SET CONSTRAINTS contact_phone, contact_user_id IMMEDIATE")
+            return
+        typed = {name: getattr(obj, name) for name in form.changed_data if name != "lead_status"}
+        if typed.get("name"):
+            typed["chosen_name"] = ""  # from now on the sync leaves the name alone
+        if typed:
+            Contact.objects.filter(pk=obj.pk).update(**typed)
+        if "lead_status" in form.changed_data:
+            self._move(request, obj, form.cleaned_data["lead_status"])
+
+    def _move(self, request: HttpRequest, lead: Contact, status: str) -> None:
+        try:
+            lead.change_status(status, by=user_of(request))
+        except TransitionRefused as refusal:
+            self.message_user(request, f"The status was not changed. {refusal}", messages.ERROR)
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().add_view(request, *args, **kwargs)
+        except IntegrityError:
+            self.message_user(request, "This lead was added just now by somebody else.", messages.WARNING)
+            return HttpResponseRedirect(reverse("admin:contacts_contact_changelist"))
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        if "_popup" in request.POST:
+            return super().response_add(request, obj, post_url_continue)
+        self.message_user(request, f"{obj.shown_name} is a lead now.", messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[obj.pk]))
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        """An old link to a lead that was merged leads to where its messages are now."""
+        mine = super().get_queryset(request)
+        merged = mine.filter(pk=object_id, merged_into__isnull=False).first() if object_id.isdecimal() else None
+        if merged:
+            return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[merged.merged_into_id]))
+        return super()._get_obj_does_not_exist_redirect(request, opts, object_id)  # type: ignore[misc,no-any-return]
+
+    @admin.display(description="Phone")
+    def phone_shown(self, lead: Contact) -> str:
+        return showing.phone(lead.phone) or "Hidden by WhatsApp"
+
+    @admin.display(description="Came from")
+    def source_shown(self, lead: Contact) -> str:
+        return "WhatsApp" if lead.source == "whatsapp" else lead.source
+
+    @admin.display(description="Last activity")
+    def last_activity(self, lead: Contact) -> str:
+        return showing.exact_time(lead.last_activity_at)
+
+    @admin.display(description="Customer last wrote")
+    def last_inbound(self, lead: Contact) -> str:
+        return showing.exact_time(lead.last_inbound_at)
+
+    @admin.display(description="We last wrote")
+    def last_contact(self, lead: Contact) -> str:
+        return showing.exact_time(lead.last_contact_at)
+
+
+def _identities(lead: Contact) -> list[dict[str, Any]]:
+    """Every phone and user id that the lead ever had, the one seen last first."""
+    return [
+        {"known": known, "text": showing.phone(known.value) if known.kind == known.Kind.PHONE else known.value}
+        for known in lead.identities.order_by(F("last_seen_at").desc(nulls_last=True), "value")[:HISTORY]
+    ]

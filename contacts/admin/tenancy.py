@@ -1,0 +1,115 @@
+"""Who sees what in the admin: members of a workspace see its rows, and nothing of any other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+
+from contacts.admin.unfolded import ChangeList, ModelAdmin
+from contacts.models import Workspace
+
+
+def user_of(request: HttpRequest) -> User:
+    """Behind the admin's login there is always one."""
+    assert isinstance(request.user, User)  # noqa: S101 - tells mypy
+    return request.user
+
+
+def workspaces_of(request: HttpRequest) -> dict[int, str]:
+    """Ids and names of the workspaces that the user may see; asked once per request."""
+    kept = vars(request)
+    if "leadcrm_workspaces" not in kept:
+        workspaces = Workspace.objects.for_user(user_of(request)).order_by("name", "pk")
+        kept["leadcrm_workspaces"] = dict(workspaces.values_list("pk", "name"))
+    found: dict[int, str] = kept["leadcrm_workspaces"]
+    return found
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts no further than anybody pages: on a large table a full count takes longer than the page."""
+
+    template_name = "contacts/pagination.html"
+    MOST = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
+        return rows.order_by().values("pk")[: self.MOST + 1].count()
+
+    @property
+    def is_capped(self) -> bool:
+        return self.count > self.MOST
+
+
+class CappedList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.full_result_count = self.result_count  # the count is shown once, below the list
+
+
+class MemberAdmin(ModelAdmin):  # type: ignore[type-arg]
+    """Rows of the user's workspaces. Being staff and a member is enough: no per-model permissions are needed.
+
+    Every view of Django's admin takes its object from `get_queryset`, so what is not in there does not exist.
+    """
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    list_max_show_all = 50
+    list_filter_submit = True
+    sortable_by: tuple[str, ...] = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        return rows if user_of(request).is_superuser else rows.filter(workspace__in=list(workspaces_of(request)))
+
+    def get_changelist(self, _request: HttpRequest, **_kwargs: Any) -> type[ChangeList]:
+        return CappedList
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return _is_staff(request)
+
+    def has_view_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
+        return _is_staff(request)
+
+    def has_change_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
+        return _is_staff(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return _is_staff(request)
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
+
+class SuperuserAdmin(ModelAdmin):  # type: ignore[type-arg]
+    """For the installation's superusers only."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return _is_superuser(request)
+
+    def has_view_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
+        return _is_superuser(request)
+
+    def has_change_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
+        return _is_superuser(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return _is_superuser(request)
+
+    def has_delete_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
+        return _is_superuser(request)
+
+
+def _is_staff(request: HttpRequest) -> bool:
+    return request.user.is_active and request.user.is_staff
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return _is_staff(request) and request.user.is_superuser

@@ -1,0 +1,35 @@
+"""What we use of django-unfold. It has no types that mypy reads: to mypy these are Django's own classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin, TabularInline
+    from django.contrib.admin import SimpleListFilter as DropdownFilter
+    from django.contrib.admin import SimpleListFilter as TextFilter
+    from django.contrib.admin.views.main import ChangeList
+    from django.contrib.admin.widgets import AdminTextInputWidget as TextInput
+    from django.forms import PasswordInput
+else:
+    from unfold.admin import ModelAdmin, TabularInline
+    from unfold.contrib.filters.admin import DropdownFilter, TextFilter
+    from unfold.views import ChangeList
+    from unfold.widgets import UnfoldAdminPasswordWidget as PasswordInput
+    from unfold.widgets import UnfoldAdminTextInputWidget as TextInput
+
+__all__ = ["ChangeList", "DropdownFilter", "ModelAdmin", "PasswordInput", "TabularInline", "TextFilter", "TextInput", "labelled"]
+
+Display = TypeVar("Display", bound=Callable[..., Any])
+
+
+def labelled(colours: Mapping[str, str], description: str) -> Callable[[Display], Display]:
+    """Show a list's value as a coloured label. The method answers with the key of `colours` and the text."""
+
+    def decorate(display: Display) -> Display:
+        display.label = colours  # type: ignore[attr-defined]
+        display.short_description = description  # type: ignore[attr-defined]
+        return display
+
+    return decorate

@@ -1,0 +1,85 @@
+"""Who may log in: users and groups, for superusers; and what the first page says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from contacts.admin.tenancy import SuperuserAdmin, user_of, workspaces_of
+from contacts.admin.unfolded import TabularInline
+from contacts.models import Contact, Membership, PhoneNumber
+from kapso_sync.models import WebhookDelivery
+
+if TYPE_CHECKING:
+    from django.contrib.auth.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+else:
+    from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+class WorkspaceInline(TabularInline):  # type: ignore[type-arg]
+    model = Membership
+    extra = 0
+    verbose_name = "workspace"
+    verbose_name_plural = "Works in"
+    autocomplete_fields = ("workspace",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("workspace")
+
+
+@admin.register(User)
+class UserAdmin(SuperuserAdmin, DjangoUserAdmin):  # type: ignore[type-arg,misc]
+    """People work in the admin as staff; what they see there follows from their workspaces."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "first_name", "last_name", "is_staff", "is_superuser", "last_login")
+    list_filter = ("is_staff", "is_superuser", "is_active")
+    inlines = (WorkspaceInline,)
+    fieldsets = (
+        (None, {"fields": ("username", "password", "first_name", "last_name", "email")}),
+        ("What they may do", {"fields": ("is_active", "is_staff", "is_superuser")}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
+    add_fieldsets = (
+        (None, {"fields": ("username", "usable_password", "password1", "password2", "is_staff"), "classes": ("wide",)}),
+    )
+    readonly_fields = ("last_login", "date_joined")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"is_staff": True} | super().get_changeform_initial_data(request)
+
+    def get_inlines(self, _request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj else ()
+
+
+@admin.register(Group)
+class GroupAdmin(SuperuserAdmin, DjangoGroupAdmin):  # type: ignore[type-arg,misc]
+    pass
+
+
+def is_superuser(request: HttpRequest) -> bool:
+    return bool(user_of(request).is_superuser)
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """The first page: what there is to do, and how to begin where there is nothing yet."""
+    user, mine = user_of(request), list(workspaces_of(request))
+    deliveries = WebhookDelivery.objects.for_user(user)
+    return context | {
+        "title": "leadcrm",
+        "workspaces": mine,
+        "has_number": PhoneNumber.objects.filter(workspace__in=mine).exists(),
+        "has_lead": Contact.objects.filter(workspace__in=mine).living().exists(),
+        "troubled": deliveries.filter(status__in=("failed", "unroutable"))[:100].count(),
+    }
