@@ -19,7 +19,7 @@ TYPED = ("name", "lead_status", "owner", "email", "lead_score", "tags")
 
 class MemberField(forms.ModelChoiceField):  # type: ignore[type-arg]
     def label_from_instance(self, obj: Any) -> str:
-        return obj.get_full_name() or obj.get_username()
+        return str(obj.get_full_name() or obj.get_username())
 
 
 class LeadForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -43,7 +43,7 @@ class LeadForm(forms.ModelForm):  # type: ignore[type-arg]
             status.choices = [  # type: ignore[attr-defined]
                 (move.value, move.label)
                 for move in LeadStatus
-                if move == current or move in ALLOWED_MOVES[current] or move == page_had
+                if move in (current, *ALLOWED_MOVES[current], page_had)
             ]
             status.error_messages["invalid_choice"] = self._refusal(current)
         if owner := self.fields.get("owner"):

@@ -39,6 +39,7 @@ class Node:
     kind: str
     value: str
     home: int | None
+    home_is_by_hand: bool
     first_seen_at: datetime | None
 
     @property
@@ -80,37 +81,63 @@ class Evidence:
 
 @dataclass(slots=True)
 class Assignment:
-    """Which lead each person gets: the oldest row that was made for one of their identities."""
+    """Which lead each person gets: the oldest row that was made for one of their identities.
+
+    A person without messages keeps only a row that somebody made by hand. A row that the sync made for messages
+    which turned out to be another person's goes with the messages.
+    """
 
     lead_of: dict[int, int] = field(default_factory=dict)  # node -> lead
     merged: dict[int, int] = field(default_factory=dict)  # row -> the lead it is merged into
     living: set[int] = field(default_factory=set)
-    leaderless: list[set[int]] = field(default_factory=list)  # persons without a row yet
+    leaderless: list[set[int]] = field(default_factory=list)  # persons with messages, and no row yet
 
     @classmethod
-    def of(cls, evidence: Evidence) -> Assignment:
-        groups = evidence.groups()
-        group_of = {identity: index for index, group in enumerate(groups) for identity in group}
-        claims: dict[int, int] = {}  # row -> group
-        # A row goes with the user id that it was made for, else with the phone; the older identity first.
-        for node in sorted(evidence.nodes.values(), key=lambda node: (node.kind != "user", *node.age)):
-            if node.home:
-                first_holder = evidence.tenures[node.id][0][1] if node.id in evidence.tenures else node.id
-                claims.setdefault(node.home, group_of[first_holder])
+    def of(cls, evidence: Evidence, writers: set[int]) -> Assignment:
         assignment = cls()
-        for index, group in enumerate(groups):
-            rows = sorted(row for row, claimant in claims.items() if claimant == index)
-            if not rows:
-                assignment.leaderless.append(group)
-                continue
-            assignment.living.add(rows[0])
-            assignment.merged |= dict.fromkeys(rows[1:], rows[0])
-            assignment.lead_of |= dict.fromkeys(group, rows[0])
+        oldest_first = sorted(evidence.groups(), key=lambda group: min(evidence.nodes[n].age for n in group))
+        claimed, stray = _claims(evidence, oldest_first, writers)
+        for index, group in enumerate(oldest_first):
+            rows = sorted(row for row, claimant in claimed.items() if claimant == index)
+            if rows:
+                assignment._settle(group, rows)
+            elif group & writers:
+                if stray:
+                    assignment._settle(group, [stray.pop(0)])
+                else:
+                    assignment.leaderless.append(group)
+        if stray and assignment.living:
+            assignment.merged |= dict.fromkeys(stray, min(assignment.living))
         return assignment
+
+    def _settle(self, group: set[int], rows: list[int]) -> None:
+        self.give(group, rows[0])
+        self.merged |= dict.fromkeys(rows[1:], rows[0])
 
     def give(self, group: set[int], lead: int) -> None:
         self.lead_of |= dict.fromkeys(group, lead)
         self.living.add(lead)
+
+
+def _claims(
+    evidence: Evidence, groups: list[set[int]], writers: set[int]
+) -> tuple[dict[int, int], list[int]]:
+    """Which group each row goes with; and the rows that none has a claim to.
+
+    A row goes with the user id that it was made for, else with the phone; the older identity first.
+    """
+    group_of = {identity: index for index, group in enumerate(groups) for identity in group}
+    claimed: dict[int, int] = {}
+    rows = set()
+    for node in sorted(evidence.nodes.values(), key=lambda node: (node.kind != "user", *node.age)):
+        if node.home is None:
+            continue
+        rows.add(node.home)
+        first_holder = evidence.tenures[node.id][0][1] if node.id in evidence.tenures else node.id
+        group = group_of[first_holder]
+        if node.home_is_by_hand or groups[group] & writers:
+            claimed.setdefault(node.home, group)
+    return claimed, sorted(rows - claimed.keys())
 
 
 def lock_alone(workspaces: Iterable[int]) -> None:
@@ -125,10 +152,15 @@ def lock_alone(workspaces: Iterable[int]) -> None:
 def regroup(seeds: set[int]) -> Written:
     """Derive the persons around these identities, and put everything of theirs where it belongs."""
     evidence = _load(seeds)
-    assignment = Assignment.of(evidence)
+    homes = {node.home for node in evidence.nodes.values() if node.home}
+    spare_leads = _writers(homes, set(evidence.nodes))
+    assignment = Assignment.of(evidence, set(spare_leads))
     rows = assignment.living | set(assignment.merged)
-    before = _messages_per_node(rows, set(evidence.nodes))
-    new = _lead_the_leaderless(assignment, before)
+    new = {}
+    for group in assignment.leaderless:
+        writer = min(group & spare_leads.keys())
+        new[spare_leads[writer]] = writer
+        assignment.give(group, spare_leads[writer])
     newly_merged = _save(evidence, assignment, new)
     if newly_merged:
         _keep_what_people_typed(newly_merged)
@@ -151,23 +183,11 @@ def _load(seeds: set[int]) -> Evidence:
     return Evidence(nodes, dict(tenures), joins)
 
 
-def _messages_per_node(rows: set[int], identities: set[int]) -> dict[int, tuple[bool, int]]:
-    """For each identity that holds messages: whether one of them makes a person, and a lead id to draw on."""
+def _writers(rows: set[int], identities: set[int]) -> dict[int, int]:
+    """The identities that hold messages which make a person, each with the id of a lead to be made if needed."""
     with connection.cursor() as cursor:
-        cursor.execute(MESSAGES_PER_NODE, [sorted(rows), sorted(identities)])
-        return {node: (makes_person, spare) for node, makes_person, spare in cursor.fetchall()}
-
-
-def _lead_the_leaderless(assignment: Assignment, messages: dict[int, tuple[bool, int]]) -> dict[int, int]:
-    """A lead for every person who has written, or was written to, and has none; returns lead -> an identity."""
-    made = {}
-    for group in assignment.leaderless:
-        writers = sorted(node for node in group if messages.get(node, (False, 0))[0])
-        if writers:
-            lead = messages[writers[0]][1]
-            assignment.give(group, lead)
-            made[lead] = writers[0]
-    return made
+        cursor.execute(WRITERS, [sorted(rows), sorted(identities)])
+        return dict(cursor.fetchall())
 
 
 def _save(evidence: Evidence, assignment: Assignment, new: dict[int, int]) -> list[tuple[int, int]]:
@@ -206,8 +226,14 @@ def _move(rows: set[int], identities: set[int]) -> set[int]:
         threads = {row[0] for row in cursor.fetchall()}
         cursor.execute(MOVE_MESSAGES, parameters)
         cursor.execute(MOVE_SESSIONS, parameters | {"threads": sorted(threads)})
+    return threads - drop_if_emptied(threads)
+
+
+def drop_if_emptied(threads: set[int]) -> set[int]:
+    """Drop those of these threads that all messages went away from; returns them."""
+    with connection.cursor() as cursor:
         cursor.execute(DROP_EMPTIED_THREADS, [sorted(threads)])
-        return threads - {row[0] for row in cursor.fetchall()}
+        return {row[0] for row in cursor.fetchall()}
 
 
 # Over-approximates: every identity that any link reaches, and whoever shares a lead with one. The rule is applied
@@ -223,7 +249,8 @@ WITH RECURSIVE around (id) AS (
               WHERE me.id = around.id
     ) AS next
 )
-SELECT i.id, i.kind, i.value, i.home_id, i.first_seen_at FROM around JOIN contacts_identity i USING (id)
+SELECT i.id, i.kind, i.value, i.home_id, NOT COALESCE(home.made_by_sync, true), i.first_seen_at
+FROM around JOIN contacts_identity i USING (id) LEFT JOIN contacts_contact home ON home.id = i.home_id
 """
 
 # Of the thousands of messages that name a busy phone only those matter at which it changes hands.
@@ -262,18 +289,18 @@ _AROUND = """
     WHERE m.contact_id IS NULL AND node = ANY({identities})
 """
 
-MESSAGES_PER_NODE = f"""
+WRITERS = f"""
 WITH around AS ({_AROUND.format(rows="%s", identities="%s")})
-SELECT node, bool_or(message_type <> 'system'), nextval('contacts_contact_id_seq')
-FROM around WHERE node IS NOT NULL GROUP BY node
+SELECT node, nextval('contacts_contact_id_seq')
+FROM (SELECT DISTINCT node FROM around WHERE node IS NOT NULL AND message_type <> 'system') AS writer
 """
 
 SAVE = """
 WITH batch AS MATERIALIZED (
     SELECT %s::jsonb AS j
 ), new_lead AS (
-    INSERT INTO contacts_contact (id, workspace_id)
-    SELECT (row->>0)::bigint, i.workspace_id
+    INSERT INTO contacts_contact (id, workspace_id, made_by_sync)
+    SELECT (row->>0)::bigint, i.workspace_id, true
     FROM batch, jsonb_array_elements(j->'new') AS row JOIN contacts_identity i ON i.id = (row->>1)::bigint
 ), identity AS (
     UPDATE contacts_identity i

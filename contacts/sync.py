@@ -56,6 +56,8 @@ def apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool = False) -> 
         regrouped = people.regroup(placement.seeds)
         written.contacts |= regrouped.contacts
         written.conversations |= regrouped.conversations
+    if written.left:
+        written.conversations |= written.left - people.drop_if_emptied(written.left)
     refresh(written, set(rows), facts.sessions.keys())
     about = placement.asked[len(messages) + len(receipted) :]
     return {

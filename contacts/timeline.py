@@ -241,6 +241,6 @@ def newest_messages(leads: Iterable[int]) -> dict[int, dict[str, Any]]:
         "contact_id", "direction", "message_type", "payload", "status",
         is_deleted=Q(revoked_at__isnull=False), text=Left("content", 2000), spoken=Left("transcript", 2000),
     )  # fmt: skip
-    return {row["contact_id"]: row for row in rows}
+    return {row["contact_id"]: dict(row) for row in rows}
 
 

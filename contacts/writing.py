@@ -47,6 +47,7 @@ class Place:
     node: int | None
     contact_id: int | None
     conversation_id: int | None
+    former_conversation_id: int | None
     phone_identity: int | None
     user_identity: int | None
     is_news: bool  # it is evidence that may change who held its phone
@@ -220,7 +221,7 @@ WITH ask AS MATERIALIZED (
 SELECT what, idx, workspace_id, number_id, message_id, is_message, makes_person, node, lead,
        COALESCE((SELECT id FROM contacts_conversation c WHERE c.contact_id = lead AND c.phone_number_id = number_id),
                 CASE WHEN lead = contact_id THEN conversation_id END),
-       phone_identity, user_identity,
+       conversation_id, phone_identity, user_identity,
        -- News: a phone seen with a user id who did not hold it at that time, or shared evidence that moved.
        CASE WHEN holder IS NULL THEN false
             WHEN (old_phone, old_user) = (phone, user_id) THEN is_shared AND old_at <> at
@@ -245,6 +246,7 @@ class Written:
 
     contacts: set[int] = field(default_factory=set)
     conversations: set[int] = field(default_factory=set)
+    left: set[int] = field(default_factory=set)  # threads that a message went away from
 
 
 def write(messages: dict[MessageKey, dict[str, Any]], receipted: set[MessageKey], placement: Placement) -> Written:
@@ -278,6 +280,11 @@ def write(messages: dict[MessageKey, dict[str, Any]], receipted: set[MessageKey]
     return Written(
         contacts={place.contact_id for place in placement.places if place.contact_id},
         conversations={place.conversation_id for place in placement.places if place.conversation_id},
+        left={
+            place.former_conversation_id
+            for place in placement.places
+            if place.former_conversation_id and place.former_conversation_id != place.conversation_id
+        },
     )
 
 
@@ -339,15 +346,15 @@ WRITE = f"""
 WITH batch AS MATERIALIZED (
     SELECT %s::jsonb AS j
 ), new_contact AS (
-    INSERT INTO contacts_contact (id, workspace_id)
-    SELECT (row->>0)::bigint, (row->>1)::bigint FROM batch, jsonb_array_elements(j->'contacts') AS row
+    INSERT INTO contacts_contact (id, workspace_id, made_by_sync)
+    SELECT (row->>0)::bigint, (row->>1)::bigint, true FROM batch, jsonb_array_elements(j->'contacts') AS row
 ), identity AS (
     UPDATE contacts_identity i
     SET contact_id = (row->>1)::bigint,
         home_id = COALESCE(home_id, (SELECT (c->>0)::bigint FROM batch, jsonb_array_elements(j->'contacts') AS c
                                      WHERE c->>0 = row->>1))
     FROM batch, jsonb_array_elements(j->'identities') AS row
-    WHERE i.id = (row->>0)::bigint AND i.contact_id IS NULL
+    WHERE i.id = (row->>0)::bigint AND i.contact_id IS NULL AND NOT i.is_shared
 ), named AS (
     INSERT INTO contacts_identitylink (workspace_id, kind, a_id, b_id, at)
     SELECT p.workspace_id, 'named', p.id, (row->>1)::bigint, 'epoch'
@@ -368,7 +375,7 @@ WITH batch AS MATERIALIZED (
            CASE WHEN row.direction = 'inbound' THEN 'received' ELSE {_STATUS_OF_RANK} END,
            COALESCE(r.sent_at, LEAST(row.earliest_at, {_RECEIPT_TIMES})),
            LEAST(row.earliest_at, {_RECEIPT_TIMES}), r.delivered_at,
-           COALESCE(r.read_at, r.played_at), r.failed_at, error.code, COALESCE(error.message, ''),
+           LEAST(r.read_at, r.played_at), r.failed_at, error.code, COALESCE(error.message, ''),
            row.reply_to, row.target, row.referral, row.phone, row.user_id, row.session, row.told
     FROM batch, jsonb_to_recordset(j->'messages') AS row (
         workspace_id bigint, number_id bigint, wamid text, contact_id bigint, conversation_id bigint,
@@ -413,7 +420,7 @@ WITH batch AS MATERIALIZED (
         earliest_at = LEAST(known.earliest_at, {_RECEIPT_TIMES}),
         sent_at = COALESCE(r.sent_at, LEAST(known.earliest_at, {_RECEIPT_TIMES})),
         delivered_at = LEAST(known.delivered_at, r.delivered_at),
-        read_at = LEAST(known.read_at, r.read_at, CASE WHEN r.read_at IS NULL THEN r.played_at END),
+        read_at = LEAST(known.read_at, r.read_at, r.played_at),
         failed_at = LEAST(known.failed_at, r.failed_at),
         error_code = COALESCE(error.code, known.error_code),
         error_message = COALESCE(NULLIF(error.message, ''), known.error_message)

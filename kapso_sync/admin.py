@@ -22,7 +22,7 @@ from django.utils.safestring import SafeString
 
 from contacts import showing
 from contacts.admin.tenancy import CappedList, MemberAdmin, SuperuserAdmin, user_of
-from contacts.admin.unfolded import ChangeList, DropdownFilter, PasswordInput, labelled
+from contacts.admin.unfolded import DropdownFilter, PasswordInput, labelled
 from contacts.encryption import Undecryptable
 from contacts.models import PhoneNumber
 from contacts.preview import one_line, shorten
@@ -133,6 +133,7 @@ class ReceivedFilter(DropdownFilter):
 class DeliveryAdmin(MemberAdmin):
     """To look at, and to replay."""
 
+    changelist = DeliveryList
     list_display = ("received", "event_shown", "number", "outcome", "problem", "attempts")
     list_display_links = ("received", "event_shown")
     list_filter = (StatusFilter, EventFilter, NumberFilter, ReceivedFilter)
@@ -145,16 +146,13 @@ class DeliveryAdmin(MemberAdmin):
         ("Identity", {"fields": ("idempotency_key", "body_sha256", "duplicates")}),
     )
 
-    def has_add_permission(self, _request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         return False
 
-    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return False
 
-    def get_changelist(self, _request: HttpRequest, **_kwargs: Any) -> type[ChangeList]:
-        return DeliveryList
-
-    def get_readonly_fields(self, _request: HttpRequest, _obj: Any = None) -> Any:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
         return [name for _, options in self.fieldsets for name in options["fields"]]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -269,7 +267,8 @@ class NumberForm(forms.ModelForm):  # type: ignore[type-arg]
         return f"The secret key of this number's webhook in Kapso. {rotating}"
 
     def clean_webhook_secret(self) -> str:
-        return self.cleaned_data["webhook_secret"] or self.stored_secret
+        typed: str = self.cleaned_data["webhook_secret"]
+        return typed or self.stored_secret
 
 
 @admin.register(PhoneNumber)
@@ -282,7 +281,7 @@ class NumberAdmin(SuperuserAdmin):
     actions = None
     change_form_outer_before_template = "kapso_sync/number_steps.html"
 
-    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -301,7 +300,7 @@ class NumberAdmin(SuperuserAdmin):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name == "workspace":
+        if field and db_field.name == "workspace":
             field.widget = getattr(field.widget, "widget", field.widget)
         return field
 

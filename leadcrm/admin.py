@@ -37,7 +37,7 @@ class WorkspaceInline(TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(User)
-class UserAdmin(SuperuserAdmin, DjangoUserAdmin):  # type: ignore[type-arg,misc]
+class UserAdmin(SuperuserAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
     """People work in the admin as staff; what they see there follows from their workspaces."""
 
     form = UserChangeForm
@@ -59,12 +59,12 @@ class UserAdmin(SuperuserAdmin, DjangoUserAdmin):  # type: ignore[type-arg,misc]
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"is_staff": True} | super().get_changeform_initial_data(request)
 
-    def get_inlines(self, _request: HttpRequest, obj: Any) -> Any:
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:  # noqa: ARG002
         return self.inlines if obj else ()
 
 
 @admin.register(Group)
-class GroupAdmin(SuperuserAdmin, DjangoGroupAdmin):  # type: ignore[type-arg,misc]
+class GroupAdmin(SuperuserAdmin, DjangoGroupAdmin):
     pass
 
 

@@ -162,6 +162,9 @@ LOGGING = {
     "loggers": {"kapso_sync": {"level": "INFO"}, "contacts": {"level": "INFO"}},
 }
 
+# Who logs in without being on the way somewhere begins at the first page.
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 
 
 def _menu_item(title: str, icon: str, page: str, **more: Any) -> dict[str, Any]:

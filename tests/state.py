@@ -8,7 +8,7 @@ from django.db.models import Model
 
 from contacts.models import Contact, Conversation, KapsoSession, Message
 
-BOOKKEEPING = {"id", "created_at", "contact", "conversation", "merged_into", "owner"}
+BOOKKEEPING = {"id", "created_at", "made_by_sync", "contact", "conversation", "merged_into", "owner"}
 
 
 def columns(row: Model) -> dict[str, Any]:

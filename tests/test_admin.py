@@ -75,7 +75,7 @@ def make_lead(workspace: Workspace, name: str = "Maria", **fields: Any) -> Conta
 
 def shown(page: str) -> list[str]:
     """The names in the list, from top to bottom."""
-    return re.findall(r'class="field-lead.*?<bdi>(.*?)</bdi>', page, re.S)
+    return re.findall(r'class="field-lead.*?<bdi>(.*?)</bdi>', page, re.DOTALL)
 
 
 def post_of(page: Any, **typed: Any) -> dict[str, Any]:
@@ -231,7 +231,7 @@ def test_markup_in_a_message_stays_text(desk: Client, kapso: Kapso) -> None:
     lead = Message.objects.latest("id").contact
     assert lead is not None
     for url in (LEADS, page_of(lead)):
-        assert not re.search(r"<script>(?!\s*$)[^<]*(alert|pwn)|<img[^>]+onerror", html(desk, url), re.I)
+        assert not re.search(r"<script>(?!\s*$)[^<]*(alert|pwn)|<img[^>]+onerror", html(desk, url), re.IGNORECASE)
 
 
 def test_a_failed_message_says_why(desk: Client, cast: Cast) -> None:
@@ -248,7 +248,7 @@ def test_reactions_stand_on_their_message_the_newest_of_each_side(desk: Client, 
         react(lead, emoji, AT + timedelta(minutes=minute))
     react(lead, "❤️", AT, direction="outbound")
     page = html(desk, page_of(lead))
-    assert re.search(rf'id="m{target.pk}".*?aria-label="Reactions">👍 ❤️<', page, re.S)
+    assert re.search(rf'id="m{target.pk}".*?aria-label="Reactions">👍 ❤️<', page, re.DOTALL)
     assert page.count('class="bubble') == 1
 
 

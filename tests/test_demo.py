@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -18,6 +19,7 @@ from contacts.models import Contact, LeadStatus, Message, PhoneNumber, StatusCha
 from kapso_sync.demo import stories
 from kapso_sync.demo.payloads import Number, story
 from kapso_sync.demo.plot import plot
+from kapso_sync.demo.posting import Endpoint
 from kapso_sync.management.commands import demo
 from kapso_sync.models import WebhookDelivery
 from tests.conftest import Cast
@@ -188,7 +190,7 @@ def test_it_makes_a_secret_where_there_is_none(
 ) -> None:
     settings.KAPSO_WEBHOOK_SECRETS = []
     made = []
-    monkeypatch.setattr(demo.Endpoint, "post", lambda endpoint, _: made.append(endpoint.secret))
+    monkeypatch.setattr(Endpoint, "post", lambda endpoint, _: made.append(endpoint.secret))
     monkeypatch.setattr(demo, "_work_on", lambda *_: None)
     run("demo", "http://127.0.0.1:9")
     assert set(made) == {PhoneNumber.objects.get().webhook_secret}
@@ -204,6 +206,13 @@ def test_it_passes_on_why_a_webhook_is_refused(cast: Cast, live_server: Any, set
 def test_the_story_is_the_same_each_time() -> None:
     imports, chapters = story(stories.leads(), NUMBER, NOW)
     assert (imports, chapters) == story(stories.leads(), NUMBER, NOW)
+
+
+def test_it_names_a_line_that_makes_no_sense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "en.txt").write_text("@ Ann | 12025550100 | ends 1h\n<no blank after the arrow\n")
+    monkeypatch.setattr(stories, "STORIES", tmp_path)
+    with pytest.raises(ValueError, match="not a line of a story: <no blank"):
+        stories.leads()
 
 
 def test_the_story_fits_into_a_quarter_of_a_minute() -> None:

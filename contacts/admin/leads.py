@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 
 from contacts import showing
 from contacts.admin.tenancy import CappedList, MemberAdmin, user_of, workspaces_of
-from contacts.admin.unfolded import ChangeList, DropdownFilter, TextFilter, TextInput, labelled
+from contacts.admin.unfolded import DropdownFilter, TextFilter, TextInput, labelled
 from contacts.lead_form import LeadForm, MemberField, NewLeadForm
 from contacts.models import Contact, LeadStatus, Message, TransitionRefused
 from contacts.preview import preview
@@ -46,14 +46,15 @@ class LeadList(CappedList):
         newest = newest_messages([lead.pk for lead in leads])
         for lead in leads:
             lead.newest_message = newest.get(lead.pk)
-        self.result_list = leads  # type: ignore[assignment]
+        self.result_list = leads
 
 
     def _page_of(self, workspaces: list[int]) -> QuerySet[Any]:
         """The same page, out of the newest of each workspace: the index has one workspace after the other."""
         last = self.page_num * self.list_per_page
         candidates = RawSQL(NEWEST_OF_EACH, [workspaces, last])  # noqa: S611 - a constant, with parameters
-        return self.queryset.filter(pk__in=candidates)[last - self.list_per_page : last]
+        leads: QuerySet[Any] = self.queryset.filter(pk__in=candidates)
+        return leads[last - self.list_per_page : last]
 
 
 NEWEST_OF_EACH = """
@@ -118,6 +119,7 @@ class WorkspaceFilter(DropdownFilter):
 @admin.register(Contact)
 class LeadAdmin(MemberAdmin):
     form = LeadForm
+    changelist = LeadList
     list_display = ("lead", "last_message", "status", "active", "owned_by")
     list_display_links = ("lead",)
     list_filter = (StatusFilter, OwnerFilter, TagFilter, WorkspaceFilter)
@@ -151,9 +153,6 @@ class LeadAdmin(MemberAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).filter(merged_into=None)
-
-    def get_changelist(self, _request: HttpRequest, **_kwargs: Any) -> type[ChangeList]:
-        return LeadList
 
     def get_list_display(self, request: HttpRequest) -> Any:
         several = len(workspaces_of(request)) > 1
@@ -238,7 +237,7 @@ class LeadAdmin(MemberAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         return super().get_form(request, obj, change, **({"form": LeadForm} if obj else {"form": NewLeadForm}) | kwargs)
 
-    def get_readonly_fields(self, _request: HttpRequest, obj: Any = None) -> Any:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
         return self.readonly_fields if obj else ()
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -254,7 +253,7 @@ class LeadAdmin(MemberAdmin):
         if db_field.name == "tags":
             kwargs["widget"] = TextInput()
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name in ("owner", "workspace"):
+        if field and db_field.name in ("owner", "workspace"):
             field.widget = getattr(field.widget, "widget", field.widget)
         return field
 

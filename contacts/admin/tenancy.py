@@ -63,28 +63,29 @@ class MemberAdmin(ModelAdmin):  # type: ignore[type-arg]
     list_per_page = 50
     list_max_show_all = 50
     list_filter_submit = True
-    sortable_by: tuple[str, ...] = ()
+    sortable_by = ()
+    changelist: type[ChangeList] = CappedList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
         return rows if user_of(request).is_superuser else rows.filter(workspace__in=list(workspaces_of(request)))
 
-    def get_changelist(self, _request: HttpRequest, **_kwargs: Any) -> type[ChangeList]:
-        return CappedList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002
+        return self.changelist
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return _is_staff(request)
 
-    def has_view_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
-        return _is_staff(request)
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_staff(request) and _is_theirs(request, obj)
 
-    def has_change_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
-        return _is_staff(request)
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_view_permission(request, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return _is_staff(request)
 
-    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return False
 
 
@@ -94,21 +95,27 @@ class SuperuserAdmin(ModelAdmin):  # type: ignore[type-arg]
     def has_module_permission(self, request: HttpRequest) -> bool:
         return _is_superuser(request)
 
-    def has_view_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return _is_superuser(request)
 
-    def has_change_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return _is_superuser(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return _is_superuser(request)
 
-    def has_delete_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return _is_superuser(request)
 
 
 def _is_staff(request: HttpRequest) -> bool:
     return request.user.is_active and request.user.is_staff
+
+
+def _is_theirs(request: HttpRequest, row: Any) -> bool:
+    """Of a row that belongs to a workspace; anything else (no row, a mere id) says nothing of its own."""
+    workspace = getattr(row, "workspace_id", None)
+    return workspace is None or workspace in workspaces_of(request)
 
 
 def _is_superuser(request: HttpRequest) -> bool:

@@ -24,7 +24,7 @@ __all__ = ["ChangeList", "DropdownFilter", "ModelAdmin", "PasswordInput", "Tabul
 Display = TypeVar("Display", bound=Callable[..., Any])
 
 
-def labelled(colours: Mapping[str, str], description: str) -> Callable[[Display], Display]:
+def labelled(colours: Mapping[Any, str], description: str) -> Callable[[Display], Display]:
     """Show a list's value as a coloured label. The method answers with the key of `colours` and the text."""
 
     def decorate(display: Display) -> Display:

@@ -23,14 +23,17 @@ class MemberInline(TabularInline):  # type: ignore[type-arg]
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("user")
 
-    def has_view_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return True
 
-    def has_add_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return user_of(request).is_superuser
 
-    has_change_permission = has_add_permission
-    has_delete_permission = has_add_permission
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return user_of(request).is_superuser
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return user_of(request).is_superuser
 
 
 @admin.register(Workspace)
@@ -48,11 +51,11 @@ class WorkspaceAdmin(MemberAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return Workspace.objects.for_user(user_of(request)).order_by("name", "pk")
 
-    def get_prepopulated_fields(self, request: HttpRequest, _obj: Any = None) -> Any:
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
         return self.prepopulated_fields if user_of(request).is_superuser else {}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return user_of(request).is_superuser
 
-    def has_change_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return user_of(request).is_superuser

@@ -88,6 +88,8 @@ class Contact(models.Model):
     merged_into = models.ForeignKey(
         "self", null=True, blank=True, editable=False, on_delete=models.PROTECT, related_name="merged"
     )
+    # The sync made it because of a message. Should all its messages turn out to be another's, so does this row.
+    made_by_sync = models.BooleanField(default=False, db_default=False, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = ContactQuerySet.as_manager()

@@ -43,6 +43,5 @@ def progress(out: OutputWrapper, total: int) -> Iterator[Progress]:
 
 
 def bar(done: int, total: int) -> str:
-    part = min(done / total, 1) if total else 1
-    filled = int(part * WIDTH)
+    filled = min(done, total) * WIDTH // total
     return f"[{'#' * filled}{'.' * (WIDTH - filled)}] {done} of {total}"
