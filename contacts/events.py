@@ -162,6 +162,4 @@ class NumberTold:
     at: datetime
 
 
-Event = (
-    MessageTold | ReceiptsTold | ProfileTold | IdentityChanged | SessionTold | AutomationTold | NumberTold
-)
+Event = MessageTold | ReceiptsTold | ProfileTold | IdentityChanged | SessionTold | AutomationTold | NumberTold

@@ -27,13 +27,11 @@ from contacts.events import (
     SessionTold,
 )
 from contacts.models import PhoneNumber
+from contacts.statements.record_facts import RECORD_FACTS
 
 # CONTRACT.md 11.1. Words that are not here are recorded without a rank.
 STATUS_RANK = {"pending": 0, "accepted": 1, "sent": 2, "failed": 3, "delivered": 4, "read": 5, "played": 6}
 TIMED_WORDS = ("accepted", "sent", "failed", "delivered", "read", "played")
-
-# Advisory locks are numbers: this one says "the people of a workspace", the second number says which.
-PEOPLE_LOCK = 7_310_001
 
 Key = tuple[int, str, str]  # workspace, kind, value: what identifies an identity
 
@@ -155,7 +153,7 @@ class Facts:
     def record(self) -> set[int]:
         """Write the facts and take the batch's locks; returns the identities between which there is a new link."""
         with connection.cursor() as cursor:
-            cursor.execute(RECORD, [self._as_json()])
+            cursor.execute(RECORD_FACTS, [self._as_json()])
             return {identity for row in cursor.fetchall() for identity in row if identity}
 
     def _as_json(self) -> str:
@@ -199,96 +197,3 @@ def _least(a: datetime | None, b: datetime | None) -> datetime | None:
 
 def _greatest(a: datetime | None, b: datetime | None) -> datetime | None:
     return max(a, b) if a and b else a or b
-
-
-RECORD = f"""
-WITH told AS MATERIALIZED (
-    SELECT %s::jsonb AS facts
-), locked AS MATERIALIZED (
-    -- Merging people takes this lock alone (contacts.people); everything else shares it.
-    SELECT pg_advisory_xact_lock_shared({PEOPLE_LOCK}, workspace::int)
-    FROM (SELECT workspace FROM told, jsonb_array_elements_text(facts->'workspaces') AS workspace
-          ORDER BY workspace::int) AS ordered
-), identity AS (
-    -- The row lock on a person, in one global order, so that two deliveries never wait for each other.
-    INSERT INTO contacts_identity AS known (workspace_id, kind, value, first_seen_at, last_seen_at)
-    SELECT (row->>0)::bigint, row->>1, row->>2, (row->>3)::timestamptz, (row->>4)::timestamptz
-    FROM told, jsonb_array_elements(facts->'identities') AS row
-    WHERE (SELECT count(*) FROM locked) > 0
-    ORDER BY (row->>0)::bigint, row->>1, (row->>2) COLLATE "C"
-    ON CONFLICT (workspace_id, kind, value) DO UPDATE SET
-        first_seen_at = LEAST(known.first_seen_at, EXCLUDED.first_seen_at),
-        last_seen_at = GREATEST(known.last_seen_at, EXCLUDED.last_seen_at)
-    RETURNING id, workspace_id, kind, value
-), link AS (
-    INSERT INTO contacts_identitylink (workspace_id, kind, a_id, b_id, at)
-    SELECT a.workspace_id, row->>0, a.id, b.id, (row->>6)::timestamptz
-    FROM told, jsonb_array_elements(facts->'links') AS row
-    JOIN identity a ON a.workspace_id = (row->>1)::bigint AND a.kind = row->>2 AND a.value = row->>3
-    JOIN identity b ON b.workspace_id = a.workspace_id AND b.kind = row->>4 AND b.value = row->>5
-    ON CONFLICT (a_id, kind, at, b_id) DO NOTHING
-    RETURNING a_id, b_id
-), fact AS (
-    INSERT INTO contacts_profilefact AS known
-        (workspace_id, identity_id, field, value, source, first_at, last_at, counts_as_activity)
-    SELECT i.workspace_id, i.id, row->>3, row->>4, row->>5,
-           (row->>6)::timestamptz, (row->>7)::timestamptz, (row->>8)::boolean
-    FROM told, jsonb_array_elements(facts->'profiles') AS row
-    JOIN identity i ON i.workspace_id = (row->>0)::bigint AND i.kind = row->>1 AND i.value = row->>2
-    ON CONFLICT (identity_id, field, value, source) DO UPDATE SET
-        first_at = LEAST(known.first_at, EXCLUDED.first_at),
-        -- Without a time of its own a body counts once, at the earliest time it came.
-        last_at = CASE WHEN known.source = '' THEN GREATEST(known.last_at, EXCLUDED.last_at)
-                       ELSE LEAST(known.last_at, EXCLUDED.last_at) END,
-        counts_as_activity = known.counts_as_activity OR EXCLUDED.counts_as_activity
-), receipt AS (
-    -- Also the row lock on an outbound WAMID: a message and its early receipt cannot miss each other.
-    INSERT INTO contacts_messagereceipt AS known
-        (workspace_id, phone_number_id, kapso_message_id, rank, accepted_at, sent_at, failed_at,
-         delivered_at, read_at, played_at, errors, other_words)
-    SELECT workspace_id, number_id, key, rank, accepted_at, sent_at, failed_at,
-           delivered_at, read_at, played_at, errors, other_words
-    FROM told, jsonb_to_recordset(facts->'receipts') AS row (
-        workspace_id bigint, number_id bigint, key text, rank smallint, accepted_at timestamptz,
-        sent_at timestamptz, failed_at timestamptz, delivered_at timestamptz, read_at timestamptz,
-        played_at timestamptz, errors jsonb, other_words jsonb)
-    WHERE (SELECT count(*) FROM identity) >= 0  -- identities are locked before receipts
-    ORDER BY number_id, key COLLATE "C"
-    ON CONFLICT (phone_number_id, kapso_message_id) DO UPDATE SET
-        rank = GREATEST(known.rank, EXCLUDED.rank),
-        accepted_at = LEAST(known.accepted_at, EXCLUDED.accepted_at),
-        sent_at = LEAST(known.sent_at, EXCLUDED.sent_at),
-        failed_at = LEAST(known.failed_at, EXCLUDED.failed_at),
-        delivered_at = LEAST(known.delivered_at, EXCLUDED.delivered_at),
-        read_at = LEAST(known.read_at, EXCLUDED.read_at),
-        played_at = LEAST(known.played_at, EXCLUDED.played_at),
-        errors = known.errors || EXCLUDED.errors,
-        other_words = known.other_words || EXCLUDED.other_words
-), session AS (
-    INSERT INTO contacts_kapsosession AS known
-        (workspace_id, phone_number_id, kapso_conversation_id, phone, phone_at, user_id, user_id_at,
-         status, status_at, last_at, ended_at)
-    SELECT workspace_id, number_id, key, phone, phone_at, user_id, user_id_at,
-           COALESCE(status, ''), status_at, last_at, ended_at
-    FROM told, jsonb_to_recordset(facts->'sessions') AS row (
-        workspace_id bigint, number_id bigint, key text, phone text, phone_at timestamptz, user_id text,
-        user_id_at timestamptz, status text, status_at timestamptz, last_at timestamptz, ended_at timestamptz)
-    WHERE (SELECT count(*) FROM identity) >= 0
-    ORDER BY number_id, key COLLATE "C"
-    ON CONFLICT (phone_number_id, kapso_conversation_id) DO UPDATE SET
-        (phone, phone_at) = (
-            SELECT v, t FROM (VALUES (known.phone, known.phone_at), (EXCLUDED.phone, EXCLUDED.phone_at)) x (v, t)
-            ORDER BY t DESC NULLS LAST, v COLLATE "C" DESC NULLS LAST LIMIT 1),
-        (user_id, user_id_at) = (
-            SELECT v, t FROM (VALUES (known.user_id, known.user_id_at), (EXCLUDED.user_id, EXCLUDED.user_id_at)) x (v, t)
-            ORDER BY t DESC NULLS LAST, v COLLATE "C" DESC NULLS LAST LIMIT 1),
-        -- Of two statuses at the same time "ended" wins: it sorts after "active".
-        (status, status_at) = (
-            SELECT v, t FROM (VALUES (known.status, known.status_at), (EXCLUDED.status, EXCLUDED.status_at)) x (v, t)
-            ORDER BY t DESC NULLS LAST, v COLLATE "C" DESC LIMIT 1),
-        last_at = GREATEST(known.last_at, EXCLUDED.last_at),
-        ended_at = LEAST(known.ended_at, EXCLUDED.ended_at)
-)
-SELECT a_id, b_id FROM link
-UNION ALL SELECT NULL, NULL FROM locked WHERE (SELECT count(*) FROM identity) < 0  -- locks even if nobody is named
-"""

@@ -94,7 +94,9 @@ class NewLeadForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         for field, kind in (("phone", Identity.Kind.PHONE), ("business_scoped_user_id", Identity.Kind.USER)):
-            if (value := cleaned.get(field)) and (other := _holder(cleaned.get("workspace"), kind, field, value)):
+            if (value := cleaned.get(field)) and (
+                other := _holder(cleaned.get("workspace"), kind, field, value)
+            ):
                 self.add_error(field, f"That is {other.shown_name}, who is a lead already.")
         if not self.errors and not any(map(cleaned.get, ("phone", "business_scoped_user_id", "name"))):
             raise ValidationError("Enter a phone or a name.")
@@ -133,4 +135,3 @@ def _holder(workspace: Any, kind: Identity.Kind, field: str, value: str) -> Cont
     known = Q(**{field: value}) | Q(identities__kind=kind, identities__value=value)
     found = inside.filter(known).select_related("merged_into").first()
     return found and (found.merged_into or found)
-

@@ -19,7 +19,19 @@ from typing import Any
 
 from django.db import connection
 
-from contacts.facts import PEOPLE_LOCK, as_json
+from contacts.facts import as_json
+from contacts.statements.record_facts import PEOPLE_LOCK
+from contacts.statements.regroup_people import (
+    DROP_EMPTIED_THREADS,
+    KEEP_TYPED,
+    LOAD_IDENTITIES,
+    LOAD_LINKS,
+    MAKE_THREADS,
+    MOVE_MESSAGES,
+    MOVE_SESSIONS,
+    SAVE,
+    WRITERS,
+)
 from contacts.writing import Written
 
 logger = logging.getLogger(__name__)
@@ -192,9 +204,7 @@ def _writers(rows: set[int], identities: set[int]) -> dict[int, int]:
 
 def _save(evidence: Evidence, assignment: Assignment, new: dict[int, int]) -> list[tuple[int, int]]:
     """Write the assignment; returns the rows that were living leads until now, with their survivors."""
-    current = {
-        phone: assignment.lead_of.get(tenures[-1][1]) for phone, tenures in evidence.tenures.items()
-    }
+    current = {phone: assignment.lead_of.get(tenures[-1][1]) for phone, tenures in evidence.tenures.items()}
     holders = {phone: {user for _, user in tenures} for phone, tenures in evidence.tenures.items()}
     shared = {identity for phone, users in holders.items() if len(users) > 1 for identity in (phone, *users)}
     batch: dict[str, Any] = {
@@ -207,7 +217,7 @@ def _save(evidence: Evidence, assignment: Assignment, new: dict[int, int]) -> li
     }
     with connection.cursor() as cursor:
         cursor.execute(SAVE, [as_json(batch)])
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def _keep_what_people_typed(merged: list[tuple[int, int]]) -> None:
@@ -234,182 +244,3 @@ def drop_if_emptied(threads: set[int]) -> set[int]:
     with connection.cursor() as cursor:
         cursor.execute(DROP_EMPTIED_THREADS, [sorted(threads)])
         return {row[0] for row in cursor.fetchall()}
-
-
-# Over-approximates: every identity that any link reaches, and whoever shares a lead with one. The rule is applied
-# to these in Python.
-LOAD_IDENTITIES = """
-WITH RECURSIVE around (id) AS (
-    SELECT unnest(%s::bigint[])
-    UNION
-    SELECT next.id FROM around CROSS JOIN LATERAL (
-        SELECT b_id AS id FROM contacts_identitylink WHERE a_id = around.id
-        UNION SELECT a_id FROM contacts_identitylink WHERE b_id = around.id
-        UNION SELECT mate.id FROM contacts_identity me JOIN contacts_identity mate ON mate.contact_id = me.contact_id
-              WHERE me.id = around.id
-    ) AS next
-)
-SELECT i.id, i.kind, i.value, i.home_id, NOT COALESCE(home.made_by_sync, true), i.first_seen_at
-FROM around JOIN contacts_identity i USING (id) LEFT JOIN contacts_contact home ON home.id = i.home_id
-"""
-
-# Of the thousands of messages that name a busy phone only those matter at which it changes hands.
-LOAD_LINKS = """
-WITH phone AS (
-    SELECT id, workspace_id, value FROM contacts_identity WHERE id = ANY(%(identities)s) AND kind = 'phone'
-), seen AS (
-    SELECT phone.id AS a_id, u.id AS b_id, m.sent_at AS at, m.user_id AS value
-    FROM phone
-    JOIN contacts_message m ON m.workspace_id = phone.workspace_id AND m.phone = phone.value
-        AND m.user_id IS NOT NULL AND m.message_type <> 'system'
-    JOIN contacts_identity u ON u.workspace_id = phone.workspace_id AND u.kind = 'user' AND u.value = m.user_id
-    UNION ALL
-    SELECT l.a_id, l.b_id, l.at, u.value FROM contacts_identitylink l JOIN contacts_identity u ON u.id = l.b_id
-    WHERE l.kind = 'seen' AND l.a_id = ANY(%(identities)s)
-), handed_over AS (
-    SELECT *, lag(b_id) OVER (PARTITION BY a_id ORDER BY at, value COLLATE "C") AS previous FROM seen
-)
-SELECT 'seen', a_id, b_id, at, value FROM handed_over WHERE previous IS DISTINCT FROM b_id
-UNION ALL
-SELECT kind, a_id, b_id, at, '' FROM contacts_identitylink
-WHERE kind IN ('changed', 'manual') AND a_id = ANY(%(identities)s)
-ORDER BY 4, 5
-"""
-
-# The messages around: those of the leads involved, and those that wait and name one of the identities.
-_AROUND = """
-    SELECT m.id, m.contact_id, m.conversation_id, m.phone_number_id, m.workspace_id, m.message_type,
-           contacts_node(m.workspace_id, m.phone_number_id, m.phone, m.user_id, m.kapso_conversation_id, m.sent_at) AS node
-    FROM contacts_message m
-    WHERE m.contact_id = ANY({rows})
-    UNION ALL
-    SELECT m.id, m.contact_id, m.conversation_id, m.phone_number_id, m.workspace_id, m.message_type, node
-    FROM contacts_message m, LATERAL contacts_node(
-        m.workspace_id, m.phone_number_id, m.phone, m.user_id, m.kapso_conversation_id, m.sent_at) AS node
-    WHERE m.contact_id IS NULL AND node = ANY({identities})
-"""
-
-WRITERS = f"""
-WITH around AS ({_AROUND.format(rows="%s", identities="%s")})
-SELECT node, nextval('contacts_contact_id_seq')
-FROM (SELECT DISTINCT node FROM around WHERE node IS NOT NULL AND message_type <> 'system') AS writer
-"""
-
-SAVE = """
-WITH batch AS MATERIALIZED (
-    SELECT %s::jsonb AS j
-), new_lead AS (
-    INSERT INTO contacts_contact (id, workspace_id, made_by_sync)
-    SELECT (row->>0)::bigint, i.workspace_id, true
-    FROM batch, jsonb_array_elements(j->'new') AS row JOIN contacts_identity i ON i.id = (row->>1)::bigint
-), identity AS (
-    UPDATE contacts_identity i
-    SET contact_id = (row->>1)::bigint, is_shared = (row->>2)::boolean,
-        home_id = COALESCE(i.home_id, (SELECT (n->>0)::bigint FROM batch, jsonb_array_elements(j->'new') AS n
-                                       WHERE n->>1 = row->>0))
-    FROM batch, jsonb_array_elements(j->'identities') AS row
-    WHERE i.id = (row->>0)::bigint
-), row AS (
-    SELECT (row->>0)::bigint AS id, (row->>1)::bigint AS survivor FROM batch, jsonb_array_elements(j->'rows') AS row
-), already AS (
-    SELECT row.id FROM row JOIN contacts_contact c USING (id) WHERE c.merged_into_id IS NOT NULL
-), saved AS (
-    UPDATE contacts_contact c SET merged_into_id = row.survivor,
-        -- Only the living lead is found by its phone; what a merged one knew stays in its identities.
-        phone = CASE WHEN row.survivor IS NULL THEN c.phone END,
-        business_scoped_user_id = CASE WHEN row.survivor IS NULL THEN c.business_scoped_user_id END
-    FROM row WHERE c.id = row.id AND c.merged_into_id IS DISTINCT FROM row.survivor
-    RETURNING c.id, c.merged_into_id
-)
-SELECT id, merged_into_id FROM saved
-WHERE merged_into_id IS NOT NULL AND id NOT IN (SELECT id FROM already)
-"""
-
-KEEP_TYPED = """
-WITH merged AS (
-    SELECT * FROM contacts_contact WHERE id = ANY(%s)
-), kept AS (
-    INSERT INTO contacts_contactmerge (workspace_id, survivor_id, merged_id, survivor_before)
-    SELECT s.workspace_id, s.id, merged.id, jsonb_build_object(
-        'name', s.name, 'email', s.email, 'owner', s.owner_id, 'lead_status', s.lead_status,
-        'lead_score', s.lead_score, 'tags', s.tags, 'metadata', s.metadata)
-    FROM merged JOIN contacts_contact s ON s.id = merged.merged_into_id
-), typed AS (
-    SELECT merged_into_id AS survivor,
-           (array_agg(name ORDER BY id) FILTER (WHERE name <> chosen_name AND name <> ''))[1] AS name,
-           (array_agg(email ORDER BY id) FILTER (WHERE email <> ''))[1] AS email,
-           (array_agg(owner_id ORDER BY id) FILTER (WHERE owner_id IS NOT NULL))[1] AS owner_id,
-           (array_agg(lead_status ORDER BY id) FILTER (WHERE lead_status <> 'new'))[1] AS lead_status,
-           max(lead_score) AS lead_score
-    FROM merged GROUP BY merged_into_id
-)
-UPDATE contacts_contact s SET
-    name = CASE WHEN s.name IN ('', s.chosen_name) THEN COALESCE(typed.name, s.name) ELSE s.name END,
-    email = COALESCE(NULLIF(s.email, ''), typed.email, ''),
-    owner_id = COALESCE(s.owner_id, typed.owner_id),
-    lead_status = CASE WHEN s.lead_status = 'new' THEN COALESCE(typed.lead_status, 'new') ELSE s.lead_status END,
-    lead_score = GREATEST(s.lead_score, typed.lead_score),
-    tags = (SELECT COALESCE(array_agg(DISTINCT tag ORDER BY tag), '{}') FROM (
-                SELECT unnest(s.tags) AS tag
-                UNION SELECT unnest(m.tags) FROM merged m WHERE m.merged_into_id = s.id) AS every),
-    metadata = COALESCE((SELECT jsonb_object_agg(pair.key, pair.value) FROM merged m, jsonb_each(m.metadata) pair
-                         WHERE m.merged_into_id = s.id), '{}') || s.metadata
-FROM typed WHERE s.id = typed.survivor
-"""
-
-_PLACED = f"""
-    SELECT around.id, around.phone_number_id, around.workspace_id, around.conversation_id,
-           CASE WHEN node.id IS NOT NULL THEN node.contact_id
-                ELSE COALESCE(had.merged_into_id, had.id) END AS lead
-    FROM ({_AROUND.format(rows="%(rows)s", identities="%(identities)s")}) AS around
-    LEFT JOIN contacts_identity node ON node.id = around.node
-    LEFT JOIN contacts_contact had ON had.id = around.contact_id
-"""
-
-MAKE_THREADS = f"""
-WITH placed AS ({_PLACED}), made AS (
-    INSERT INTO contacts_conversation (workspace_id, contact_id, phone_number_id)
-    SELECT DISTINCT workspace_id, lead, phone_number_id FROM placed WHERE lead IS NOT NULL
-    ON CONFLICT (contact_id, phone_number_id) DO NOTHING
-    RETURNING id
-)
-SELECT id FROM made
-UNION SELECT conversation_id FROM placed WHERE conversation_id IS NOT NULL
-UNION SELECT c.id FROM placed JOIN contacts_conversation c ON c.contact_id = lead AND c.phone_number_id = placed.phone_number_id
-"""
-
-MOVE_MESSAGES = f"""
-UPDATE contacts_message m SET contact_id = placed.lead, conversation_id = thread.id
-FROM ({_PLACED}) AS placed
-LEFT JOIN contacts_conversation thread
-    ON thread.contact_id = placed.lead AND thread.phone_number_id = placed.phone_number_id
-WHERE m.id = placed.id
-  AND (m.contact_id IS DISTINCT FROM placed.lead OR m.conversation_id IS DISTINCT FROM thread.id)
-"""
-
-MOVE_SESSIONS = """
-WITH placed AS (
-    SELECT s.id, thread.id AS thread_id
-    FROM contacts_kapsosession s
-    CROSS JOIN LATERAL contacts_node(
-        s.workspace_id, s.phone_number_id, s.phone, s.user_id, s.kapso_conversation_id, s.last_at) AS node
-    JOIN contacts_identity i ON i.id = node
-    LEFT JOIN contacts_conversation thread
-        ON thread.contact_id = i.contact_id AND thread.phone_number_id = s.phone_number_id
-    WHERE s.conversation_id = ANY(%(threads)s)
-       OR (s.conversation_id IS NULL AND node = ANY(%(identities)s))
-)
-UPDATE contacts_kapsosession s SET conversation_id = placed.thread_id
-FROM placed WHERE s.id = placed.id AND s.conversation_id IS DISTINCT FROM placed.thread_id
-"""
-
-# As if they had never been: in another order of the same events they would not have been made.
-DROP_EMPTIED_THREADS = """
-WITH emptied AS (
-    SELECT c.id FROM contacts_conversation c
-    WHERE c.id = ANY(%s) AND NOT EXISTS (SELECT FROM contacts_message m WHERE m.conversation_id = c.id AND m.contact_id = c.contact_id)
-), freed AS (
-    UPDATE contacts_kapsosession SET conversation_id = NULL WHERE conversation_id IN (SELECT id FROM emptied)
-)
-DELETE FROM contacts_conversation WHERE id IN (SELECT id FROM emptied) RETURNING id
-"""

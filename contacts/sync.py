@@ -47,7 +47,9 @@ def apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool = False) -> 
     newly_linked = facts.record()
     messages, receipted = _messages(told)
     mentions = [(index, number, event) for index, (number, event) in enumerate(told) if _mention(event)]
-    placement = Placement.of([*_asks(messages, receipted), *(_ask(*mention[1:]) for mention in mentions)], newly_linked)
+    placement = Placement.of(
+        [*_asks(messages, receipted), *(_ask(*mention[1:]) for mention in mentions)], newly_linked
+    )
     if placement.seeds and not alone:
         raise PeopleChanged
     rows = {key: merge(event for _, event in tellings) for key, tellings in messages.items()}

@@ -71,7 +71,7 @@ class Entry:
 
     @property
     def medium(self) -> str:
-        """"📄 offer.pdf" or "📷 Photo"; "" for mere words."""
+        """ "📄 offer.pdf" or "📷 Photo"; "" for mere words."""
         emoji, word = self._label
         return f"{emoji} {file_name(self.row['payload']) or word}".strip()
 
@@ -99,7 +99,9 @@ class Entry:
         """Why it did not arrive, None if it did."""
         if not self.is_ours or self.row["status"] != Message.Status.FAILED:
             return None
-        return self.row["error_message"] or (f"Error {self.row['error_code']}" if self.row["error_code"] else "")
+        return self.row["error_message"] or (
+            f"Error {self.row['error_code']}" if self.row["error_code"] else ""
+        )
 
     @property
     def _label(self) -> tuple[str, str]:
@@ -205,7 +207,9 @@ def _react(lead: Contact, entries: Iterable[Entry]) -> None:
         entry.reactions = [emoji for emoji in found if isinstance(emoji, str) and emoji.strip()]
 
 
-def _addressed(entries: Iterable[Entry], wamids: set[str], column: str = "kapso_message_id") -> dict[str, Any]:
+def _addressed(
+    entries: Iterable[Entry], wamids: set[str], column: str = "kapso_message_id"
+) -> dict[str, Any]:
     return {
         "phone_number__in": {entry.row["phone_number_id"] for entry in entries},
         f"{column}__in": wamids,
@@ -242,5 +246,3 @@ def newest_messages(leads: Iterable[int]) -> dict[int, dict[str, Any]]:
         is_deleted=Q(revoked_at__isnull=False), text=Left("content", 2000), spoken=Left("transcript", 2000),
     )  # fmt: skip
     return {row["contact_id"]: dict(row) for row in rows}
-
-

@@ -66,7 +66,9 @@ def say_outcomes(model_admin: Any, request: HttpRequest, outcomes: Counter[str])
     found = ", ".join(f"{count} {str(labels[status]).lower()}" for status, count in outcomes.most_common())
     level = messages.WARNING if {Status.FAILED, Status.UNROUTABLE} & set(outcomes) else messages.SUCCESS
     total = outcomes.total()
-    model_admin.message_user(request, f"Replayed {total} deliver{'y' if total == 1 else 'ies'}: {found or 'none'}.", level)
+    model_admin.message_user(
+        request, f"Replayed {total} deliver{'y' if total == 1 else 'ies'}: {found or 'none'}.", level
+    )
 
 
 class DeliveryList(CappedList):
@@ -117,7 +119,12 @@ class NumberFilter(DropdownFilter):
 class ReceivedFilter(DropdownFilter):
     title = "time"
     parameter_name = "within"
-    HOURS = {"1": "The last hour", "24": "The last 24 hours", "168": "The last 7 days", "720": "The last 30 days"}
+    HOURS = {
+        "1": "The last hour",
+        "24": "The last 24 hours",
+        "168": "The last 7 days",
+        "720": "The last 30 days",
+    }
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
         return list(self.HOURS.items())
@@ -142,7 +149,20 @@ class DeliveryAdmin(MemberAdmin):
     actions = ("replay",)
     change_form_outer_before_template = "kapso_sync/delivery.html"
     fieldsets = (
-        (None, {"fields": ("outcome", "received_exactly", "event", "number", "workspace", "attempts", "processed_exactly")}),
+        (
+            None,
+            {
+                "fields": (
+                    "outcome",
+                    "received_exactly",
+                    "event",
+                    "number",
+                    "workspace",
+                    "attempts",
+                    "processed_exactly",
+                )
+            },
+        ),
         ("Identity", {"fields": ("idempotency_key", "body_sha256", "duplicates")}),
     )
 
@@ -155,7 +175,9 @@ class DeliveryAdmin(MemberAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
         return [name for _, options in self.fieldsets for name in options["fields"]]
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
         return super().changelist_view(request, {"title": "Deliveries"} | (extra_context or {}))
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
@@ -172,7 +194,10 @@ class DeliveryAdmin(MemberAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.replay_view)
-        return [path("<int:delivery_id>/replay/", view, name="kapso_sync_webhookdelivery_replay"), *super().get_urls()]
+        return [
+            path("<int:delivery_id>/replay/", view, name="kapso_sync_webhookdelivery_replay"),
+            *super().get_urls(),
+        ]
 
     def replay_view(self, request: HttpRequest, delivery_id: int) -> HttpResponse:
         if request.method != "POST":
@@ -284,7 +309,9 @@ class NumberAdmin(SuperuserAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return False
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
         return super().changelist_view(request, {"title": "WhatsApp numbers"} | (extra_context or {}))
 
     def changeform_view(
@@ -314,7 +341,9 @@ class NumberAdmin(SuperuserAdmin):
         """What came for this number while it was not registered here."""
         if not number.is_active:
             return
-        names_it = Q(phone_number_id=number.phone_number_id) | Q(error__contains=f"No number {number.phone_number_id} ")
+        names_it = Q(phone_number_id=number.phone_number_id) | Q(
+            error__contains=f"No number {number.phone_number_id} "
+        )
         waiting = WebhookDelivery.objects.filter(names_it, status=Status.UNROUTABLE)
         outcomes = replay_in_batches(waiting)
         if outcomes:
@@ -323,5 +352,3 @@ class NumberAdmin(SuperuserAdmin):
     @admin.display(description="Kapso says")
     def connection(self, number: PhoneNumber) -> str:
         return "Connected" if number.is_connected else "Removed in Kapso"
-
-

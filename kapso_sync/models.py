@@ -81,13 +81,17 @@ class WebhookDelivery(models.Model):
     event = models.CharField(max_length=100, blank=True, default="", db_default="")
     # Meta's id of the first number that the body names; text, because that number may not be registered here.
     phone_number_id = models.CharField(max_length=64, blank=True, default="", db_default="")
-    workspace = models.ForeignKey(Workspace, null=True, blank=True, on_delete=models.PROTECT, db_index=False, related_name="+")
+    workspace = models.ForeignKey(
+        Workspace, null=True, blank=True, on_delete=models.PROTECT, db_index=False, related_name="+"
+    )
     headers = models.JSONField(default=dict, blank=True, db_default={})
     body = models.BinaryField()
     body_sha256 = models.CharField(max_length=64, default="", db_default="", editable=False)
     # The numbers that the signature speaks for; empty for all of them (a project-wide secret).
     served_numbers = ArrayField(models.CharField(max_length=64), null=True, blank=True)
-    status = models.CharField(max_length=10, choices=Status, default=Status.RECEIVED, db_default=Status.RECEIVED)
+    status = models.CharField(
+        max_length=10, choices=Status, default=Status.RECEIVED, db_default=Status.RECEIVED
+    )
     error = models.TextField(blank=True, default="", db_default="")
     attempts = models.PositiveIntegerField(default=0, db_default=0)
     duplicates = models.PositiveIntegerField(default=0, db_default=0)
@@ -108,7 +112,9 @@ class WebhookDelivery(models.Model):
         indexes = [
             # The admin's list, for a superuser and within a workspace.
             models.Index(F("received_at").desc(), F("id").desc(), name="delivery_newest"),
-            models.Index(F("workspace"), F("received_at").desc(), F("id").desc(), name="delivery_of_workspace"),
+            models.Index(
+                F("workspace"), F("received_at").desc(), F("id").desc(), name="delivery_of_workspace"
+            ),
             # What still needs something: a retry, a number, a human.
             models.Index(
                 fields=["status", "phone_number_id"],

@@ -22,6 +22,7 @@ from kapso_sync.signature import BadSignature, SecretUnreadable, served_numbers
 
 logger = logging.getLogger(__name__)
 
+
 class Refused(APIException):
     """The few answers that are not 200, each with what is to be done about it (DESIGN.md section 3, Deliveries)."""
 
@@ -75,8 +76,12 @@ def _verify(request: Request, body: bytes, numbers: list[PhoneNumber]) -> list[s
     try:
         return served_numbers(body, request.headers.get("X-Webhook-Signature", ""), numbers)
     except BadSignature as error:
-        logger.warning("refused a webhook: not signed with a secret of ours (from %s)", request.META.get("REMOTE_ADDR"))
-        raise Refused(401, "The signature matches no secret of this number, nor a project-wide one.") from error
+        logger.warning(
+            "refused a webhook: not signed with a secret of ours (from %s)", request.META.get("REMOTE_ADDR")
+        )
+        raise Refused(
+            401, "The signature matches no secret of this number, nor a project-wide one."
+        ) from error
     except SecretUnreadable as error:
         logger.error("a number's webhook secret cannot be decrypted: check ENCRYPTION_KEYS or enter it again")
         raise Refused(503, "The secret of this number cannot be read. Send it again later.") from error

@@ -52,7 +52,13 @@ class UserAdmin(SuperuserAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
     add_fieldsets = (
-        (None, {"fields": ("username", "usable_password", "password1", "password2", "is_staff"), "classes": ("wide",)}),
+        (
+            None,
+            {
+                "fields": ("username", "usable_password", "password1", "password2", "is_staff"),
+                "classes": ("wide",),
+            },
+        ),
     )
     readonly_fields = ("last_login", "date_joined")
 

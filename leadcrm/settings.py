@@ -36,7 +36,7 @@ if not SECRET_KEY:
         "Set SECRET_KEY to a long random text and keep it: DATABASE_URL is set, so this is production. "
         'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(50))"'
     )
-ENCRYPTION_KEYS = env.list("ENCRYPTION_KEYS", default=[])
+ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS", default=[])
 KAPSO_WEBHOOK_SECRETS = [
     item.strip() for item in env.str("KAPSO_WEBHOOK_SECRET", "").split(",") if item.strip()
 ]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,5 +74,5 @@ def cast(transactional_db: None) -> Cast:
 
 
 @pytest.fixture
-def kapso(live_server: Any) -> Iterator[Kapso]:
-    yield Kapso(live_server.url)
+def kapso(live_server: Any) -> Kapso:
+    return Kapso(live_server.url)

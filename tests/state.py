@@ -24,7 +24,9 @@ def crm_state() -> list[Any]:
     leads = [
         {
             "lead": columns(contact),
-            "identities": sorted(contact.identities.values_list("kind", "value", "first_seen_at", "last_seen_at"), key=repr),
+            "identities": sorted(
+                contact.identities.values_list("kind", "value", "first_seen_at", "last_seen_at"), key=repr
+            ),
             "threads": sorted((_thread(thread) for thread in contact.conversations.all()), key=repr),
             "messages": _messages(Message.objects.filter(contact=contact)),
         }
@@ -45,4 +47,6 @@ def _thread(thread: Conversation) -> dict[str, Any]:
 
 
 def _messages(messages: Any) -> list[dict[str, Any]]:
-    return sorted((columns(message) for message in messages), key=lambda m: (m["phone_number"], m["kapso_message_id"]))
+    return sorted(
+        (columns(message) for message in messages), key=lambda m: (m["phone_number"], m["kapso_message_id"])
+    )

@@ -85,12 +85,13 @@ def fits(page: Page) -> bool:
 def test_the_newest_lead_is_on_top_and_one_click_away(page: Page, cast: Cast, kapso: Kapso) -> None:
     talk(cast)
     kapso.post_file("message-received-text")
-    page.goto("/admin/")
-    page.click("a.tile >> nth=0")
     Contact.objects.filter(name="Long Talk").update(last_activity_at=datetime.now(UTC) + timedelta(minutes=1))
-    page.reload()
+    page.goto("/admin/")
+    with page.expect_navigation():
+        page.click("a.tile >> nth=0")
     assert page.inner_text(".field-lead >> nth=0") == "Long Talk"
-    page.click(".field-lead a >> nth=0")
+    with page.expect_navigation():
+        page.click(".field-lead a >> nth=0")
     assert page.locator(".bubble").count() == 3
 
 

@@ -34,7 +34,20 @@ START = datetime(2026, 6, 1, tzinfo=UTC)
 PHONES = ["51900000001", "51900000002", "51900000003"]
 USERS = ["PE.1", "PE.2", "PE.3", "PE.4"]
 WAMIDS = [f"wamid.{letter}" for letter in "ABCDEFGHIJKL"]
-KINDS = ["text", "text", "text", "reaction", "text", "text", "edit", "text", "image", "revoke", "text", "request_welcome"]
+KINDS = [
+    "text",
+    "text",
+    "text",
+    "reaction",
+    "text",
+    "text",
+    "edit",
+    "text",
+    "image",
+    "revoke",
+    "text",
+    "request_welcome",
+]
 # Phones that change hands, people with two phones, with a phone only, with a user id only.
 PEOPLE = [
     (PHONES[0], USERS[0]), (PHONES[0], USERS[1]), (PHONES[0], None), (PHONES[1], USERS[0]), (PHONES[1], None),
@@ -48,10 +61,17 @@ phones = st.none() | st.sampled_from(PHONES)
 users = st.none() | st.sampled_from(USERS)
 names = st.none() | st.sampled_from(["Ana", "Bea"])
 numbers = st.sampled_from(NUMBERS)
-receipts = st.builds(Receipt, word=st.sampled_from(["sent", "failed", "delivered", "read", "played"]), at=times | st.none())
-errors = st.builds(Receipt, word=st.just("failed"), at=times, error_code=st.just(131047) | st.just(131026), error_message=st.just("no"))
+receipts = st.builds(
+    Receipt, word=st.sampled_from(["sent", "failed", "delivered", "read", "played"]), at=times | st.none()
+)
+errors = st.builds(
+    Receipt,
+    word=st.just("failed"),
+    at=times,
+    error_code=st.just(131047) | st.just(131026),
+    error_message=st.just("no"),
+)
 told_receipts = st.lists(receipts | errors, max_size=2).map(tuple)
-
 
 
 @st.composite
@@ -91,7 +111,10 @@ def messages(draw: st.DrawFn) -> MessageTold:
 def session_of(index: int) -> st.SearchStrategy[Session]:
     """A session belongs to the person of its messages."""
     return st.builds(
-        Session, kapso_id=st.just(f"session-{PEOPLE[index]}"), status=st.sampled_from(["active", "ended"]), at=times
+        Session,
+        kapso_id=st.just(f"session-{PEOPLE[index]}"),
+        status=st.sampled_from(["active", "ended"]),
+        at=times,
     )
 
 
@@ -107,7 +130,10 @@ def session_events(draw: st.DrawFn) -> SessionTold:
 def changes(draw: st.DrawFn) -> IdentityChanged:
     return IdentityChanged(
         number=draw(numbers),
-        before=draw(st.builds(Person, phone=st.sampled_from(PHONES)) | st.builds(Person, user_id=st.sampled_from(USERS))),
+        before=draw(
+            st.builds(Person, phone=st.sampled_from(PHONES))
+            | st.builds(Person, user_id=st.sampled_from(USERS))
+        ),
         after=draw(st.builds(Person, phone=phones, user_id=st.sampled_from(USERS))),
         at=draw(times),
     )
@@ -148,7 +174,12 @@ def brief(event: Event) -> str:
         if getattr(event, field.name) != field.default and field.name not in ("number", "content")
     ]
     text = f"{type(event).__name__}({', '.join(said)})"
-    for noise in ("datetime.datetime(2026, 6, 1, ", ", tzinfo=datetime.timezone.utc)", "2026-06-01 ", ":00+00:00"):
+    for noise in (
+        "datetime.datetime(2026, 6, 1, ",
+        ", tzinfo=datetime.timezone.utc)",
+        "2026-06-01 ",
+        ":00+00:00",
+    ):
         text = text.replace(noise, "")
     return re.sub(r"\w+=None,? ?", "", text)
 

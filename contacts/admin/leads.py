@@ -48,7 +48,6 @@ class LeadList(CappedList):
             lead.newest_message = newest.get(lead.pk)
         self.result_list = leads
 
-
     def _page_of(self, workspaces: list[int]) -> QuerySet[Any]:
         """The same page, out of the newest of each workspace: the index has one workspace after the other."""
         last = self.page_num * self.list_per_page
@@ -146,7 +145,20 @@ class LeadAdmin(MemberAdmin):
         ),
     )  # fmt: skip
     add_fieldsets = (
-        (None, {"fields": ("workspace", "phone", "name", "email", "tags", "lead_score", "business_scoped_user_id")}),
+        (
+            None,
+            {
+                "fields": (
+                    "workspace",
+                    "phone",
+                    "name",
+                    "email",
+                    "tags",
+                    "lead_score",
+                    "business_scoped_user_id",
+                )
+            },
+        ),
     )
 
     # The list
@@ -158,7 +170,9 @@ class LeadAdmin(MemberAdmin):
         several = len(workspaces_of(request)) > 1
         return (*self.list_display, "workspace") if several else self.list_display
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
         context = {"title": "Leads", "workspaces": workspaces_of(request)}
         return super().changelist_view(request, context | (extra_context or {}))
 
@@ -232,10 +246,14 @@ class LeadAdmin(MemberAdmin):
         lead = get_object_or_404(self.get_queryset(request), pk=lead_id)
         message = get_object_or_404(Message, pk=message_id, contact=lead)
         text = "\n\n".join(filter(None, (message.content, message.transcript)))
-        return HttpResponse(text, content_type="text/plain; charset=utf-8", headers={"X-Content-Type-Options": "nosniff"})
+        return HttpResponse(
+            text, content_type="text/plain; charset=utf-8", headers={"X-Content-Type-Options": "nosniff"}
+        )
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        return super().get_form(request, obj, change, **({"form": LeadForm} if obj else {"form": NewLeadForm}) | kwargs)
+        return super().get_form(
+            request, obj, change, **({"form": LeadForm} if obj else {"form": NewLeadForm}) | kwargs
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
         return self.readonly_fields if obj else ()
@@ -297,18 +315,26 @@ class LeadAdmin(MemberAdmin):
             self.message_user(request, "This lead was added just now by somebody else.", messages.WARNING)
             return HttpResponseRedirect(reverse("admin:contacts_contact_changelist"))
 
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+    def response_add(
+        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
+    ) -> HttpResponse:
         if "_popup" in request.POST:
             return super().response_add(request, obj, post_url_continue)
         self.message_user(request, f"{obj.shown_name} is a lead now.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[obj.pk]))
 
-    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+    def _get_obj_does_not_exist_redirect(
+        self, request: HttpRequest, opts: Any, object_id: str
+    ) -> HttpResponse:
         """An old link to a lead that was merged leads to where its messages are now."""
         mine = super().get_queryset(request)
-        merged = mine.filter(pk=object_id, merged_into__isnull=False).first() if object_id.isdecimal() else None
+        merged = (
+            mine.filter(pk=object_id, merged_into__isnull=False).first() if object_id.isdecimal() else None
+        )
         if merged:
-            return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[merged.merged_into_id]))
+            return HttpResponseRedirect(
+                reverse("admin:contacts_contact_change", args=[merged.merged_into_id])
+            )
         return super()._get_obj_does_not_exist_redirect(request, opts, object_id)  # type: ignore[misc,no-any-return]
 
     @admin.display(description="Phone")
@@ -335,6 +361,9 @@ class LeadAdmin(MemberAdmin):
 def _identities(lead: Contact) -> list[dict[str, Any]]:
     """Every phone and user id that the lead ever had, the one seen last first."""
     return [
-        {"known": known, "text": showing.phone(known.value) if known.kind == known.Kind.PHONE else known.value}
+        {
+            "known": known,
+            "text": showing.phone(known.value) if known.kind == known.Kind.PHONE else known.value,
+        }
         for known in lead.identities.order_by(F("last_seen_at").desc(nulls_last=True), "value")[:HISTORY]
     ]

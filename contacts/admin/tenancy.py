@@ -68,7 +68,9 @@ class MemberAdmin(ModelAdmin):  # type: ignore[type-arg]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
-        return rows if user_of(request).is_superuser else rows.filter(workspace__in=list(workspaces_of(request)))
+        return (
+            rows if user_of(request).is_superuser else rows.filter(workspace__in=list(workspaces_of(request)))
+        )
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002
         return self.changelist

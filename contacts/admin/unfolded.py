@@ -19,7 +19,16 @@ else:
     from unfold.widgets import UnfoldAdminPasswordWidget as PasswordInput
     from unfold.widgets import UnfoldAdminTextInputWidget as TextInput
 
-__all__ = ["ChangeList", "DropdownFilter", "ModelAdmin", "PasswordInput", "TabularInline", "TextFilter", "TextInput", "labelled"]
+__all__ = [
+    "ChangeList",
+    "DropdownFilter",
+    "ModelAdmin",
+    "PasswordInput",
+    "TabularInline",
+    "TextFilter",
+    "TextInput",
+    "labelled",
+]
 
 Display = TypeVar("Display", bound=Callable[..., Any])
 

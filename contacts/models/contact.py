@@ -34,7 +34,7 @@ ALLOWED_MOVES = {
 }
 
 
-class TransitionRefused(ValueError):
+class TransitionRefused(ValueError):  # noqa: N818 - said to people, not raised by a fault
     """The lead may not move to that status from where it is; the message names the allowed ones."""
 
 
@@ -58,7 +58,9 @@ class Contact(models.Model):
     `business_scoped_user_id` are the current ones; every one ever known stays in `identities`.
     """
 
-    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="contacts", db_index=False)
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.PROTECT, related_name="contacts", db_index=False
+    )
     phone = models.CharField(max_length=20, null=True, blank=True)
     business_scoped_user_id = models.CharField(max_length=256, null=True, blank=True)
     parent_user_id = models.CharField(max_length=256, blank=True, default="", db_default="")
@@ -66,7 +68,9 @@ class Contact(models.Model):
     name = models.CharField(max_length=255, blank=True, default="", db_default="")
     # The name that the sync chose (the earliest profile name). `name` is the team's as soon as it differs from this.
     chosen_name = models.CharField(max_length=255, blank=True, default="", db_default="", editable=False)
-    kapso_name = models.CharField("WhatsApp name", max_length=255, blank=True, default="", db_default="", null=True)
+    kapso_name = models.CharField(
+        "WhatsApp name", max_length=255, blank=True, default="", db_default="", null=True
+    )
     email = models.EmailField(blank=True, default="", db_default="")
     lead_status = models.CharField(
         "status", max_length=20, choices=LeadStatus, default=LeadStatus.NEW, db_default=LeadStatus.NEW
@@ -107,7 +111,9 @@ class Contact(models.Model):
                 deferrable=Deferrable.DEFERRED,
             ),
             models.CheckConstraint(condition=Q(phone__regex=r"^[0-9]+$"), name="contact_phone_digits"),
-            models.CheckConstraint(condition=~Q(business_scoped_user_id=""), name="contact_user_id_not_empty"),
+            models.CheckConstraint(
+                condition=~Q(business_scoped_user_id=""), name="contact_user_id_not_empty"
+            ),
         ]
         indexes = [
             # The list of leads, newest activity first.
@@ -128,7 +134,14 @@ class Contact(models.Model):
         """The team's name, else WhatsApp's, else the phone, the username or the user id: never empty."""
         handle = f"@{self.username}" if self.username else ""
         phone = f"+{self.phone}" if self.phone else ""
-        return self.name or self.kapso_name or phone or handle or self.business_scoped_user_id or f"Lead {self.pk}"
+        return (
+            self.name
+            or self.kapso_name
+            or phone
+            or handle
+            or self.business_scoped_user_id
+            or f"Lead {self.pk}"
+        )
 
     def change_status(self, to: str, *, by: User | None, reason: str = "") -> StatusChange:
         """Move the lead to another status and record who did it.
@@ -138,12 +151,19 @@ class Contact(models.Model):
         """
         with transaction.atomic():
             allowed_from = [status for status, targets in ALLOWED_MOVES.items() if to in targets]
-            current = type(self).objects.select_for_update().values_list("lead_status", flat=True).get(pk=self.pk)
+            current = (
+                type(self).objects.select_for_update().values_list("lead_status", flat=True).get(pk=self.pk)
+            )
             if current not in allowed_from:
                 raise TransitionRefused(self._refusal(current, to))
             type(self).objects.filter(pk=self.pk).update(lead_status=to)
             change = StatusChange.objects.create(
-                workspace_id=self.workspace_id, contact=self, from_status=current, to_status=to, by=by, reason=reason
+                workspace_id=self.workspace_id,
+                contact=self,
+                from_status=current,
+                to_status=to,
+                by=by,
+                reason=reason,
             )
         self.lead_status = to
         return change
@@ -159,7 +179,9 @@ class StatusChange(models.Model):
     """Somebody moved a lead from one status to another."""
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
-    contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="status_changes", db_index=False)
+    contact = models.ForeignKey(
+        Contact, on_delete=models.CASCADE, related_name="status_changes", db_index=False
+    )
     from_status = models.CharField(max_length=20, choices=LeadStatus)
     to_status = models.CharField(max_length=20, choices=LeadStatus)
     reason = models.CharField(max_length=255, blank=True, default="", db_default="")
@@ -173,7 +195,6 @@ class StatusChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.from_status} to {self.to_status}"
-
 
 
 class ContactMerge(models.Model):

@@ -24,8 +24,12 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 class Conversation(models.Model):
     """The thread of one lead with one business number. It never closes; Kapso's sessions in it come and go."""
 
-    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="conversations")
-    contact = models.ForeignKey(Contact, on_delete=models.PROTECT, related_name="conversations", db_index=False)
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.PROTECT, db_index=False, related_name="conversations"
+    )
+    contact = models.ForeignKey(
+        Contact, on_delete=models.PROTECT, related_name="conversations", db_index=False
+    )
     phone_number = models.ForeignKey(PhoneNumber, on_delete=models.PROTECT, related_name="conversations")
     # Of the newest Kapso session.
     status = models.CharField(max_length=20, blank=True, default="active", db_default="active")
@@ -71,7 +75,9 @@ class KapsoSession(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["phone_number", "kapso_conversation_id"], name="kapso_session_once"),
+            models.UniqueConstraint(
+                fields=["phone_number", "kapso_conversation_id"], name="kapso_session_once"
+            ),
         ]
         indexes = [
             # A thread's newest session.

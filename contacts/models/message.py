@@ -48,7 +48,9 @@ class Message(models.Model):
         DELIVERED = "delivered", "Delivered"
         READ = "read", "Read"
 
-    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="messages")
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.PROTECT, db_index=False, related_name="messages"
+    )
     phone_number = models.ForeignKey(
         PhoneNumber, on_delete=models.PROTECT, db_index=False, related_name="messages", editable=False
     )
@@ -160,4 +162,3 @@ class MessageReceipt(models.Model):
 
     def __str__(self) -> str:
         return self.kapso_message_id
-

@@ -7,39 +7,93 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('contacts', '0002_whose_is_it'),
+        ("contacts", "0002_whose_is_it"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='WebhookDelivery',
+            name="WebhookDelivery",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('received_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('idempotency_key', models.CharField(blank=True, db_default='', default='', max_length=255)),
-                ('event', models.CharField(blank=True, db_default='', default='', max_length=100)),
-                ('phone_number_id', models.CharField(blank=True, db_default='', default='', max_length=64)),
-                ('headers', models.JSONField(blank=True, db_default={}, default=dict)),
-                ('body', models.BinaryField()),
-                ('body_sha256', models.CharField(db_default='', default='', editable=False, max_length=64)),
-                ('served_numbers', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=64), blank=True, null=True, size=None)),
-                ('status', models.CharField(choices=[('received', 'Received'), ('processed', 'Processed'), ('ignored', 'Ignored'), ('unroutable', 'Number not registered'), ('failed', 'Failed')], db_default='received', default='received', max_length=10)),
-                ('error', models.TextField(blank=True, db_default='', default='')),
-                ('attempts', models.PositiveIntegerField(db_default=0, default=0)),
-                ('duplicates', models.PositiveIntegerField(db_default=0, default=0)),
-                ('processed_at', models.DateTimeField(blank=True, null=True)),
-                ('code_version', models.CharField(blank=True, db_default='', default='', max_length=40)),
-                ('workspace', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='contacts.workspace')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("received_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("idempotency_key", models.CharField(blank=True, db_default="", default="", max_length=255)),
+                ("event", models.CharField(blank=True, db_default="", default="", max_length=100)),
+                ("phone_number_id", models.CharField(blank=True, db_default="", default="", max_length=64)),
+                ("headers", models.JSONField(blank=True, db_default={}, default=dict)),
+                ("body", models.BinaryField()),
+                ("body_sha256", models.CharField(db_default="", default="", editable=False, max_length=64)),
+                (
+                    "served_numbers",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=64), blank=True, null=True, size=None
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("received", "Received"),
+                            ("processed", "Processed"),
+                            ("ignored", "Ignored"),
+                            ("unroutable", "Number not registered"),
+                            ("failed", "Failed"),
+                        ],
+                        db_default="received",
+                        default="received",
+                        max_length=10,
+                    ),
+                ),
+                ("error", models.TextField(blank=True, db_default="", default="")),
+                ("attempts", models.PositiveIntegerField(db_default=0, default=0)),
+                ("duplicates", models.PositiveIntegerField(db_default=0, default=0)),
+                ("processed_at", models.DateTimeField(blank=True, null=True)),
+                ("code_version", models.CharField(blank=True, db_default="", default="", max_length=40)),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="contacts.workspace",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'delivery',
-                'verbose_name_plural': 'deliveries',
-                'indexes': [models.Index(models.OrderBy(models.F('received_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='delivery_newest'), models.Index(models.F('workspace'), models.OrderBy(models.F('received_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='delivery_of_workspace'), models.Index(condition=models.Q(('status__in', ['received', 'failed', 'unroutable'])), fields=['status', 'phone_number_id'], name='delivery_unfinished')],
-                'constraints': [models.UniqueConstraint(fields=('phone_number_id', 'body_sha256', 'idempotency_key'), name='delivery_once')],
+                "verbose_name": "delivery",
+                "verbose_name_plural": "deliveries",
+                "indexes": [
+                    models.Index(
+                        models.OrderBy(models.F("received_at"), descending=True),
+                        models.OrderBy(models.F("id"), descending=True),
+                        name="delivery_newest",
+                    ),
+                    models.Index(
+                        models.F("workspace"),
+                        models.OrderBy(models.F("received_at"), descending=True),
+                        models.OrderBy(models.F("id"), descending=True),
+                        name="delivery_of_workspace",
+                    ),
+                    models.Index(
+                        condition=models.Q(("status__in", ["received", "failed", "unroutable"])),
+                        fields=["status", "phone_number_id"],
+                        name="delivery_unfinished",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("phone_number_id", "body_sha256", "idempotency_key"), name="delivery_once"
+                    )
+                ],
             },
         ),
     ]

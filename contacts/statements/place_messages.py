@@ -1,0 +1,81 @@
+"""Statement 2: whose each touched message is, and what is missing for it (contacts.writing.Placement)."""
+
+from __future__ import annotations
+
+# A message is looked at with all that was ever told of it: an earlier event may have named its user id.
+PLACE_MESSAGES = """
+WITH ask AS MATERIALIZED (
+    SELECT row.* FROM jsonb_to_recordset(%s::jsonb) AS row (
+        idx int, workspace_id bigint, number_id bigint, wamid text, phone text, user_id text, session text,
+        at timestamptz, phone_rank text, user_rank text, session_rank text, is_told boolean, makes_person boolean)
+), merged AS (
+    SELECT 'ask' AS what, ask.idx, COALESCE(m.workspace_id, ask.workspace_id) AS workspace_id, ask.number_id,
+           m.id AS message_id,
+           ask.is_told OR m.id IS NOT NULL AS is_message,
+           ask.makes_person OR COALESCE(m.message_type <> 'system', false) AS makes_person,
+           CASE WHEN ask.phone_rank > COALESCE(m.told->>'phone', '') COLLATE "C" THEN ask.phone
+                ELSE COALESCE(m.phone, CASE WHEN m.id IS NULL THEN ask.phone END) END AS phone,
+           CASE WHEN ask.user_rank > COALESCE(m.told->>'user_id', '') COLLATE "C" THEN ask.user_id
+                ELSE COALESCE(m.user_id, CASE WHEN m.id IS NULL THEN ask.user_id END) END AS user_id,
+           CASE WHEN ask.session_rank > COALESCE(m.told->>'session', '') COLLATE "C" THEN ask.session
+                ELSE COALESCE(m.kapso_conversation_id, ask.session) END AS session,
+           COALESCE(CASE WHEN m.direction = 'inbound' THEN LEAST(m.sent_at, ask.at) ELSE r.sent_at END,
+                    LEAST(m.earliest_at, ask.at, r.accepted_at, r.failed_at, r.delivered_at, r.read_at, r.played_at)
+           ) AS at,
+           m.contact_id, m.conversation_id, m.phone AS old_phone, m.user_id AS old_user, m.sent_at AS old_at
+    FROM ask
+    LEFT JOIN contacts_message m
+        ON ask.wamid <> '' AND m.phone_number_id = ask.number_id AND m.kapso_message_id = ask.wamid
+    LEFT JOIN contacts_messagereceipt r
+        ON ask.wamid <> '' AND r.phone_number_id = ask.number_id AND r.kapso_message_id = ask.wamid
+    UNION ALL
+    SELECT 'waiting', row_number() OVER (ORDER BY m.id)::int, m.workspace_id, m.phone_number_id, m.id,
+           true, m.message_type <> 'system', m.phone, m.user_id, m.kapso_conversation_id, m.sent_at, NULL, NULL,
+           m.phone, m.user_id, m.sent_at
+    FROM contacts_message m
+    WHERE m.contact_id IS NULL
+      AND m.phone_number_id IN (SELECT number_id FROM ask)
+      AND (m.phone IN (SELECT phone FROM ask) OR m.user_id IN (SELECT user_id FROM ask)
+           OR m.kapso_conversation_id IN (SELECT session FROM ask WHERE session <> ''))
+      AND NOT EXISTS (SELECT FROM ask WHERE ask.number_id = m.phone_number_id AND ask.wamid = m.kapso_message_id)
+), placed AS (
+    SELECT merged.*, node.id AS node, p.id AS phone_identity, u.id AS user_identity,
+           CASE WHEN node.id IS NOT NULL THEN node.contact_id
+                ELSE COALESCE(merged.contact_id, thread.contact_id) END AS lead,
+           p.contact_id IS NOT NULL OR EXISTS (
+               SELECT FROM contacts_identitylink l WHERE l.kind IN ('changed', 'manual') AND p.id IN (l.a_id, l.b_id)
+           ) AS phone_is_known,
+           p.is_shared,
+           CASE WHEN p.id IS NOT NULL AND u.id IS NOT NULL AND merged.makes_person
+                THEN contacts_holder(p.id, merged.at) END AS holder
+    FROM merged
+    LEFT JOIN contacts_identity p
+        ON p.workspace_id = merged.workspace_id AND p.kind = 'phone' AND p.value = merged.phone
+    LEFT JOIN contacts_identity u
+        ON u.workspace_id = merged.workspace_id AND u.kind = 'user' AND u.value = merged.user_id
+    LEFT JOIN contacts_identity node ON node.id = contacts_node(
+        merged.workspace_id, merged.number_id, merged.phone, merged.user_id, merged.session, merged.at)
+    LEFT JOIN contacts_kapsosession s
+        ON node.id IS NULL AND s.phone_number_id = merged.number_id AND s.kapso_conversation_id = merged.session
+    LEFT JOIN contacts_conversation thread ON thread.id = s.conversation_id
+)
+SELECT what, idx, workspace_id, number_id, message_id, is_message, makes_person, node, lead,
+       COALESCE((SELECT id FROM contacts_conversation c WHERE c.contact_id = lead AND c.phone_number_id = number_id),
+                CASE WHEN lead = contact_id THEN conversation_id END),
+       conversation_id, phone_identity, user_identity,
+       -- News: a phone seen with a user id who did not hold it at that time, or shared evidence that moved.
+       CASE WHEN holder IS NULL THEN false
+            WHEN (old_phone, old_user) = (phone, user_id) THEN is_shared AND old_at <> at
+            WHEN old_phone IS NOT NULL AND old_user IS NOT NULL THEN true
+            WHEN holder = phone_identity THEN phone_is_known
+            ELSE holder <> user_identity END,
+       holder IS NOT NULL AND holder = phone_identity,
+       node IS NOT NULL AND lead IS NULL AND EXISTS (
+           SELECT FROM contacts_identitylink l
+           WHERE l.kind IN ('changed', 'manual') AND node IN (l.a_id, l.b_id)),
+       CASE WHEN node IS NOT NULL AND lead IS NULL THEN nextval('contacts_contact_id_seq') END,
+       CASE WHEN NOT EXISTS (
+           SELECT FROM contacts_conversation c WHERE c.contact_id = lead AND c.phone_number_id = number_id
+       ) THEN nextval('contacts_conversation_id_seq') END
+FROM placed
+"""

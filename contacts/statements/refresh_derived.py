@@ -1,0 +1,242 @@
+"""Statement 4: the derived values of what a batch touched (contacts.refresh)."""
+
+from __future__ import annotations
+
+from contacts.models.message import NOT_A_TURN
+
+_NOT_A_TURN = ", ".join(f"'{kind}'" for kind in NOT_A_TURN)
+# As the index `message_turns` has it: the planner has to see that they are the same.
+_TURN = f"NOT (m.message_type IN ({_NOT_A_TURN})) AND NOT (m.status = 'failed')"
+_COLUMNS = (
+    "phone", "business_scoped_user_id", "parent_user_id", "username", "name", "chosen_name", "kapso_name", "source",
+    "first_touch", "last_touch", "marketing_opt_out", "last_activity_at", "last_contact_at", "last_inbound_at",
+)  # fmt: skip
+_SET = ", ".join(f"{column} = derived.{column}" for column in _COLUMNS)
+_OLD = ", ".join(f"c.{column}" for column in _COLUMNS)
+_NEW = ", ".join(f"derived.{column}" for column in _COLUMNS)
+
+
+def _newest_fact(name: str) -> str:
+    return (
+        "(SELECT f.value FROM fact f WHERE f.contact_id = c.id AND f.last_at IS NOT NULL "
+        f"AND f.field = '{name}' ORDER BY f.last_at DESC, f.value COLLATE \"C\" DESC LIMIT 1)"
+    )
+
+
+def _earliest_fact(name: str) -> str:
+    return (
+        "(SELECT f.value FROM fact f WHERE f.contact_id = c.id AND f.first_at IS NOT NULL "
+        f"AND f.field = '{name}' ORDER BY f.first_at, f.value COLLATE \"C\" LIMIT 1)"
+    )
+
+
+def _newest_identity(kind: str) -> str:
+    return (
+        f"(SELECT i.value FROM contacts_identity i WHERE i.contact_id = c.id AND i.kind = '{kind}' "
+        'ORDER BY i.last_seen_at DESC NULLS LAST, i.value COLLATE "C" DESC LIMIT 1)'
+    )
+
+
+def _newest_turn(direction: str, whose: str) -> str:
+    return (
+        f"(SELECT m.sent_at FROM contacts_message m WHERE {whose} AND m.direction = '{direction}' AND {_TURN} "
+        "ORDER BY m.sent_at DESC LIMIT 1)"
+    )
+
+
+_TOUCH_LABEL = """COALESCE(NULLIF(touch->>'headline', '') || ' (' || COALESCE(NULLIF(touch->>'source_type', ''), 'ad')
+    || ' ' || COALESCE(touch->>'source_id', '') || ')', COALESCE(NULLIF(touch->>'source_type', ''), 'ad')
+    || ' ' || COALESCE(touch->>'source_id', touch->>'source_url', ''))"""
+
+REFRESH_DERIVED = f"""
+WITH batch AS MATERIALIZED (
+    SELECT %(touched)s::jsonb AS j
+), message AS MATERIALIZED (
+    -- The messages written, those that an edit or revoke among them acts on, and the edits of a revoked one.
+    SELECT m.id, m.phone_number_id, m.kapso_message_id, m.direction, m.target_kapso_id, m.message_type
+    FROM batch, jsonb_array_elements(j->'messages') AS row
+    JOIN contacts_message m ON m.phone_number_id = (row->>0)::bigint AND m.kapso_message_id = row->>1
+), affected AS (
+    SELECT id FROM message
+    UNION SELECT t.id FROM message m JOIN contacts_message t
+        ON t.phone_number_id = m.phone_number_id AND t.kapso_message_id = m.target_kapso_id
+        WHERE m.message_type IN ('edit', 'revoke')
+    UNION SELECT e.id FROM message m JOIN contacts_message e
+        ON e.phone_number_id = m.phone_number_id AND e.target_kapso_id = m.target_kapso_id AND e.target_kapso_id <> ''
+        WHERE m.message_type = 'revoke' AND e.message_type = 'edit'
+), acted AS (
+    -- Only the side that wrote a message can edit or revoke it. Once revoked it stays so (CONTRACT.md 10.4).
+    SELECT m.id, edit.content AS edited, edit.sent_at AS edited_at, revoke.sent_at AS revoked_at
+    FROM affected JOIN contacts_message m USING (id)
+    LEFT JOIN LATERAL (
+        SELECT e.content, e.sent_at FROM contacts_message e
+        WHERE e.phone_number_id = m.phone_number_id AND e.target_kapso_id = m.kapso_message_id
+          AND e.target_kapso_id <> '' AND e.message_type = 'edit' AND e.direction = m.direction
+        ORDER BY e.sent_at DESC, e.kapso_message_id COLLATE "C" DESC LIMIT 1
+    ) edit ON true
+    LEFT JOIN LATERAL (
+        SELECT min(r.sent_at) AS sent_at FROM contacts_message r
+        WHERE r.phone_number_id = m.phone_number_id AND r.target_kapso_id <> ''
+          AND r.target_kapso_id IN (m.kapso_message_id, CASE WHEN m.message_type = 'edit' THEN m.target_kapso_id END)
+          AND r.message_type = 'revoke' AND r.direction = m.direction
+    ) revoke ON true
+), text AS (
+    UPDATE contacts_message m SET
+        content = CASE WHEN acted.revoked_at IS NOT NULL THEN ''
+                       ELSE COALESCE(acted.edited, m.content_before_edit, m.content) END,
+        content_before_edit = CASE WHEN acted.revoked_at IS NULL AND acted.edited IS NOT NULL
+                                   THEN COALESCE(m.content_before_edit, m.content) END,
+        payload = CASE WHEN acted.revoked_at IS NOT NULL THEN '{{}}' ELSE m.payload END,
+        transcript = CASE WHEN acted.revoked_at IS NOT NULL THEN '' ELSE m.transcript END,
+        media_url = CASE WHEN acted.revoked_at IS NOT NULL THEN '' ELSE m.media_url END,
+        edited_at = acted.edited_at, revoked_at = acted.revoked_at
+    FROM acted
+    WHERE m.id = acted.id
+      AND (acted.revoked_at IS NOT NULL AND (m.content <> '' OR m.payload <> '{{}}' OR m.transcript <> '' OR m.media_url <> '')
+           OR (m.edited_at, m.revoked_at) IS DISTINCT FROM (acted.edited_at, acted.revoked_at)
+           OR acted.revoked_at IS NULL AND acted.edited IS DISTINCT FROM m.content AND acted.edited IS NOT NULL)
+), lead AS MATERIALIZED (
+    SELECT row::bigint AS id FROM batch, jsonb_array_elements_text(j->'contacts') AS row
+    UNION
+    -- Who held one of their phones before or after them: what was said of it may be theirs instead.
+    SELECT mate.contact_id FROM batch, jsonb_array_elements_text(j->'contacts') AS row
+    JOIN contacts_identity u ON u.contact_id = row::bigint AND u.is_shared AND u.kind = 'user'
+    JOIN contacts_identitylink held ON held.b_id = u.id AND held.kind IN ('seen', 'named')
+    JOIN contacts_identity p ON p.id = held.a_id AND p.is_shared
+    JOIN contacts_identitylink also ON also.a_id = p.id AND also.kind IN ('seen', 'named')
+    JOIN contacts_identity mate ON mate.id = also.b_id AND mate.contact_id IS NOT NULL
+), touched AS MATERIALIZED (
+    SELECT c.id, c.contact_id, c.phone_number_id FROM batch, jsonb_array_elements_text(j->'conversations') AS row
+    JOIN contacts_conversation c ON c.id = row::bigint
+    UNION
+    SELECT c.id, c.contact_id, c.phone_number_id FROM lead JOIN contacts_conversation c ON c.contact_id = lead.id
+), mine AS (
+    -- The identities of these threads' leads, with the phones that were theirs for a time.
+    SELECT touched.phone_number_id, i.kind, i.value FROM touched JOIN contacts_identity i USING (contact_id)
+    UNION
+    SELECT touched.phone_number_id, p.kind, p.value FROM touched JOIN contacts_identity u USING (contact_id)
+    JOIN contacts_identitylink l ON l.b_id = u.id AND l.kind IN ('seen', 'named')
+    JOIN contacts_identity p ON p.id = l.a_id AND p.is_shared
+    WHERE u.is_shared AND u.kind = 'user'
+), placed AS MATERIALIZED (
+    -- Where the sessions told of belong now, and those that came before anybody knew whose they are.
+    SELECT s.id, s.conversation_id AS was,
+           COALESCE(t.id, CASE WHEN i.id IS NULL THEN s.conversation_id END) AS thread_id
+    FROM (
+        SELECT s.id FROM batch, jsonb_array_elements(j->'sessions') AS row
+        JOIN contacts_kapsosession s
+            ON s.phone_number_id = (row->>0)::bigint AND s.kapso_conversation_id = row->>1
+        UNION
+        SELECT s.id FROM mine JOIN contacts_kapsosession s ON s.phone_number_id = mine.phone_number_id
+        WHERE s.conversation_id IS NULL
+          AND CASE WHEN s.user_id IS NOT NULL THEN mine.kind = 'user' AND mine.value = s.user_id
+                   ELSE mine.kind = 'phone' AND mine.value = s.phone END
+    ) AS told
+    JOIN contacts_kapsosession s USING (id)
+    LEFT JOIN contacts_identity i ON i.id = contacts_node(
+        s.workspace_id, s.phone_number_id, s.phone, s.user_id, s.kapso_conversation_id, s.last_at)
+    LEFT JOIN contacts_conversation t ON t.contact_id = i.contact_id AND t.phone_number_id = s.phone_number_id
+), moved AS (
+    UPDATE contacts_kapsosession s SET conversation_id = placed.thread_id
+    FROM placed WHERE s.id = placed.id AND placed.was IS DISTINCT FROM placed.thread_id
+), thread AS MATERIALIZED (
+    SELECT c.* FROM contacts_conversation c JOIN (
+        SELECT id FROM touched UNION SELECT was FROM placed UNION SELECT thread_id FROM placed
+    ) AS every USING (id)
+), session AS (
+    SELECT placed.thread_id, s.* FROM placed JOIN contacts_kapsosession s USING (id)
+    UNION ALL
+    SELECT s.conversation_id, s.* FROM thread JOIN contacts_kapsosession s ON s.conversation_id = thread.id
+    WHERE s.id NOT IN (SELECT id FROM placed)
+), conversation AS (
+    UPDATE contacts_conversation c SET
+        status = derived.status, kapso_conversation_id = derived.kapso_id,
+        last_message_at = derived.last_message_at, last_inbound_at = derived.last_inbound_at,
+        handoff_at = derived.handoff_at, handoff_reason = COALESCE(derived.handoff_reason, '')
+    FROM (
+        SELECT thread.id, COALESCE(s.kapso_conversation_id, '') AS kapso_id,
+               -- Without a session, and without one that went elsewhere, the status is what somebody put there.
+               COALESCE(NULLIF(s.status, ''), CASE WHEN thread.kapso_conversation_id = '' THEN thread.status END,
+                        'active') AS status,
+               (SELECT m.sent_at FROM contacts_message m
+                WHERE m.contact_id = thread.contact_id AND m.conversation_id = thread.id AND m.message_type <> 'system'
+                ORDER BY m.sent_at DESC, m.id DESC LIMIT 1) AS last_message_at,
+               {_newest_turn("inbound", "m.contact_id = thread.contact_id AND m.conversation_id = thread.id")}
+                   AS last_inbound_at,
+               handoff.at AS handoff_at, handoff.reason AS handoff_reason
+        FROM thread
+        LEFT JOIN LATERAL (
+            SELECT session.status, session.kapso_conversation_id FROM session WHERE session.thread_id = thread.id
+            ORDER BY session.last_at DESC NULLS LAST, session.kapso_conversation_id COLLATE "C" DESC LIMIT 1
+        ) s ON true
+        LEFT JOIN LATERAL (
+            SELECT a.at, a.reason FROM session
+            JOIN contacts_phonenumber n ON n.id = session.phone_number_id
+            JOIN contacts_automationevent a USING (kapso_conversation_id)
+            WHERE session.thread_id = thread.id AND a.kind = 'handoff'
+              AND (a.served_numbers IS NULL OR n.phone_number_id = ANY(a.served_numbers))
+            ORDER BY a.at DESC, a.execution_id COLLATE "C" DESC LIMIT 1
+        ) handoff ON true
+    ) derived
+    WHERE c.id = derived.id
+      AND (c.status, c.kapso_conversation_id, c.last_message_at, c.last_inbound_at, c.handoff_at, c.handoff_reason)
+          IS DISTINCT FROM (derived.status, derived.kapso_id, derived.last_message_at,
+              derived.last_inbound_at, derived.handoff_at, COALESCE(derived.handoff_reason, ''))
+), fact AS MATERIALIZED (
+    SELECT lead.id AS contact_id, f.field, f.value, f.first_at, f.last_at, f.counts_as_activity
+    FROM lead JOIN contacts_identity i ON i.contact_id = lead.id JOIN contacts_profilefact f ON f.identity_id = i.id
+    WHERE i.kind = 'user' OR NOT i.is_shared
+    UNION ALL
+    -- What was said of a phone that several people held in turn goes to whoever held it then.
+    SELECT shared.lead_id, f.field, f.value,
+           CASE WHEN first.contact_id = shared.lead_id THEN f.first_at END,
+           CASE WHEN last.contact_id = shared.lead_id THEN f.last_at END, f.counts_as_activity
+    FROM (SELECT DISTINCT lead.id AS lead_id, l.a_id AS phone_id
+          FROM lead JOIN contacts_identity u ON u.contact_id = lead.id AND u.kind = 'user' AND u.is_shared
+          JOIN contacts_identitylink l ON l.b_id = u.id AND l.kind IN ('seen', 'named')
+          JOIN contacts_identity p ON p.id = l.a_id AND p.is_shared) AS shared
+    JOIN contacts_profilefact f ON f.identity_id = shared.phone_id
+    JOIN contacts_identity first ON first.id = contacts_holder(f.identity_id, f.first_at)
+    JOIN contacts_identity last ON last.id = contacts_holder(f.identity_id, f.last_at)
+), derived AS (
+    SELECT c.id, {_newest_identity("phone")} AS phone, {_newest_identity("user")} AS business_scoped_user_id,
+           COALESCE({_newest_fact("parent")}, '') AS parent_user_id,
+           COALESCE({_newest_fact("username")}, '') AS username,
+           CASE WHEN c.name IN ('', c.chosen_name) THEN chosen.name ELSE c.name END AS name,
+           chosen.name AS chosen_name,
+           COALESCE({_newest_fact("name")}, '') AS kapso_name,
+           CASE WHEN c.source IN ('', 'whatsapp', former.label) THEN COALESCE(label.label, 'whatsapp')
+                ELSE c.source END AS source,
+           first_touch.touch AS first_touch, last_touch.touch AS last_touch,
+           CASE {_newest_fact("marketing")} WHEN 'stop' THEN true WHEN 'resume' THEN false END AS marketing_opt_out,
+           GREATEST(
+               (SELECT m.sent_at FROM contacts_message m WHERE m.contact_id = c.id AND m.message_type <> 'system'
+                ORDER BY m.sent_at DESC, m.id DESC LIMIT 1),
+               (SELECT max(f.last_at) FROM fact f WHERE f.contact_id = c.id AND f.counts_as_activity)
+           ) AS last_activity_at,
+           {_newest_turn("outbound", "m.contact_id = c.id")} AS last_contact_at,
+           {_newest_turn("inbound", "m.contact_id = c.id")} AS last_inbound_at
+    FROM lead JOIN contacts_contact c USING (id)
+    CROSS JOIN LATERAL (
+        SELECT COALESCE({_earliest_fact("name")}, {_earliest_fact("address_book_name")}, '') AS name
+    ) chosen
+    LEFT JOIN LATERAL (
+        SELECT m.referral AS touch FROM contacts_message m
+        WHERE m.contact_id = c.id AND m.referral IS NOT NULL AND m.direction = 'inbound'
+        ORDER BY m.sent_at, m.kapso_message_id COLLATE "C" LIMIT 1
+    ) first_touch ON true
+    LEFT JOIN LATERAL (
+        SELECT m.referral AS touch FROM contacts_message m
+        WHERE m.contact_id = c.id AND m.referral IS NOT NULL AND m.direction = 'inbound'
+        ORDER BY m.sent_at DESC, m.kapso_message_id COLLATE "C" DESC LIMIT 1
+    ) last_touch ON true
+    LEFT JOIN LATERAL (
+        SELECT left({_TOUCH_LABEL}, 255) AS label FROM (SELECT first_touch.touch) t WHERE touch IS NOT NULL
+    ) label ON true
+    LEFT JOIN LATERAL (
+        SELECT left({_TOUCH_LABEL}, 255) AS label FROM (SELECT c.first_touch AS touch) t WHERE touch IS NOT NULL
+    ) former ON true
+)
+UPDATE contacts_contact c SET {_SET}
+FROM derived WHERE c.id = derived.id AND ({_OLD}) IS DISTINCT FROM ({_NEW})
+"""

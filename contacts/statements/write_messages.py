@@ -1,0 +1,161 @@
+"""Statement 3: missing leads and threads, and the messages (contacts.writing.write)."""
+
+from __future__ import annotations
+
+
+def _best(field: str, column: str) -> str:
+    """The row's value or the telling's, whichever comes from the better telling (contacts.telling)."""
+    return (
+        f"{column} = CASE WHEN COALESCE(EXCLUDED.told->>'{field}', '') > COALESCE(known.told->>'{field}', '') "
+        f'COLLATE "C" THEN EXCLUDED.{column} ELSE known.{column} END'
+    )
+
+
+_BODY_IS_BETTER = """COALESCE(EXCLUDED.told->>'body', '') > COALESCE(known.told->>'body', '') COLLATE "C" """
+_MERGED = ",\n        ".join(
+    _best(*pair)
+    for pair in (
+        ("body", "direction"),
+        ("body", "message_type"),
+        ("body", "payload"),
+        ("media_url", "media_url"),
+        ("transcript", "transcript"),
+        ("reply_to", "reply_to_kapso_id"),
+        ("target", "target_kapso_id"),
+        ("referral", "referral"),
+        ("phone", "phone"),
+        ("user_id", "user_id"),
+        ("session", "kapso_conversation_id"),
+    )
+)
+_TOLD = ", ".join(
+    f"'{name}', GREATEST((known.told->>'{name}') COLLATE \"C\", (EXCLUDED.told->>'{name}') COLLATE \"C\")"
+    for name in (
+        "body", "media_url", "transcript", "reply_to", "target", "referral", "phone", "user_id", "session",
+    )
+)  # fmt: skip
+
+# The statuses of a message of ours, lowest first: a status only ever moves to the right (CONTRACT.md 11.1).
+_STATUSES = "ARRAY['pending', 'sent', 'failed', 'delivered', 'read']"
+_STATUS_OF_RANK = (
+    "(ARRAY['pending', 'pending', 'sent', 'failed', 'delivered', 'read', 'read'])[1 + COALESCE(r.rank, 0)]"
+)
+
+
+def _furthest(one: str, other: str) -> str:
+    return (
+        f"COALESCE(({_STATUSES})[GREATEST(array_position({_STATUSES}, {one}::text), "
+        f"array_position({_STATUSES}, {other}::text))], 'received')"
+    )
+
+
+_RECEIPT_TIMES = "r.accepted_at, r.failed_at, r.delivered_at, r.read_at, r.played_at"
+_FIRST_ERROR = """
+    LEFT JOIN LATERAL (
+        SELECT (e.value->>'code')::integer AS code, e.value->>'message' AS message
+        FROM jsonb_each({receipt}.errors) e
+        WHERE {direction} = 'outbound' OR e.value->>'word' = 'error'
+        ORDER BY e.key COLLATE "C" LIMIT 1
+    ) error ON true
+"""
+
+WRITE_MESSAGES = f"""
+WITH batch AS MATERIALIZED (
+    SELECT %s::jsonb AS j
+), new_contact AS (
+    INSERT INTO contacts_contact (id, workspace_id, made_by_sync)
+    SELECT (row->>0)::bigint, (row->>1)::bigint, true FROM batch, jsonb_array_elements(j->'contacts') AS row
+), identity AS (
+    UPDATE contacts_identity i
+    SET contact_id = (row->>1)::bigint,
+        home_id = COALESCE(home_id, (SELECT (c->>0)::bigint FROM batch, jsonb_array_elements(j->'contacts') AS c
+                                     WHERE c->>0 = row->>1))
+    FROM batch, jsonb_array_elements(j->'identities') AS row
+    WHERE i.id = (row->>0)::bigint AND i.contact_id IS NULL AND NOT i.is_shared
+), named AS (
+    INSERT INTO contacts_identitylink (workspace_id, kind, a_id, b_id, at)
+    SELECT p.workspace_id, 'named', p.id, (row->>1)::bigint, 'epoch'
+    FROM batch, jsonb_array_elements(j->'pairs') AS row JOIN contacts_identity p ON p.id = (row->>0)::bigint
+    ON CONFLICT (a_id, kind, at, b_id) DO NOTHING
+), new_conversation AS (
+    INSERT INTO contacts_conversation (id, workspace_id, contact_id, phone_number_id)
+    SELECT (row->>0)::bigint, (row->>1)::bigint, (row->>2)::bigint, (row->>3)::bigint
+    FROM batch, jsonb_array_elements(j->'conversations') AS row
+), told AS (
+    INSERT INTO contacts_message AS known (
+        workspace_id, phone_number_id, contact_id, conversation_id, kapso_message_id, direction, message_type,
+        content, payload, media_url, transcript, origin, status, sent_at, earliest_at, delivered_at, read_at,
+        failed_at, error_code, error_message, reply_to_kapso_id, target_kapso_id, referral, phone, user_id,
+        kapso_conversation_id, told)
+    SELECT row.workspace_id, row.number_id, row.contact_id, row.conversation_id, row.wamid, row.direction,
+           row.message_type, row.content, row.payload, row.media_url, row.transcript, row.origin,
+           CASE WHEN row.direction = 'inbound' THEN 'received' ELSE {_STATUS_OF_RANK} END,
+           COALESCE(r.sent_at, LEAST(row.earliest_at, {_RECEIPT_TIMES})),
+           LEAST(row.earliest_at, {_RECEIPT_TIMES}), r.delivered_at,
+           LEAST(r.read_at, r.played_at), r.failed_at, error.code, COALESCE(error.message, ''),
+           row.reply_to, row.target, row.referral, row.phone, row.user_id, row.session, row.told
+    FROM batch, jsonb_to_recordset(j->'messages') AS row (
+        workspace_id bigint, number_id bigint, wamid text, contact_id bigint, conversation_id bigint,
+        direction text, message_type text, content text, payload jsonb, media_url text, transcript text,
+        origin text, earliest_at timestamptz, reply_to text, target text, referral jsonb, phone text,
+        user_id text, session text, told jsonb)
+    LEFT JOIN contacts_messagereceipt known
+        ON known.phone_number_id = row.number_id AND known.kapso_message_id = row.wamid
+    LEFT JOIN contacts_messagereceipt r ON r.id = known.id AND row.direction = 'outbound'
+    {_FIRST_ERROR.format(receipt="known", direction="row.direction")}
+    ORDER BY row.number_id, row.wamid COLLATE "C"
+    ON CONFLICT (phone_number_id, kapso_message_id) DO UPDATE SET
+        contact_id = COALESCE(EXCLUDED.contact_id, known.contact_id),
+        conversation_id = COALESCE(EXCLUDED.conversation_id, known.conversation_id),
+        content = CASE WHEN {_BODY_IS_BETTER} AND known.content_before_edit IS NULL
+                       THEN EXCLUDED.content ELSE known.content END,
+        content_before_edit = CASE WHEN {_BODY_IS_BETTER} AND known.content_before_edit IS NOT NULL
+                                   THEN EXCLUDED.content ELSE known.content_before_edit END,
+        {_MERGED},
+        origin = CASE WHEN array_position(ARRAY['history_sync', 'cloud_api', 'business_app'], EXCLUDED.origin::text)
+                         > COALESCE(array_position(ARRAY['history_sync', 'cloud_api', 'business_app'], known.origin::text), 0)
+                      THEN EXCLUDED.origin ELSE known.origin END,
+        status = {_furthest("known.status", "EXCLUDED.status")},
+        earliest_at = LEAST(known.earliest_at, EXCLUDED.earliest_at),
+        sent_at = COALESCE(
+            (SELECT r.sent_at FROM contacts_messagereceipt r
+             WHERE r.phone_number_id = EXCLUDED.phone_number_id AND r.kapso_message_id = EXCLUDED.kapso_message_id
+               AND EXCLUDED.direction = 'outbound'),
+            LEAST(known.earliest_at, EXCLUDED.earliest_at)),
+        delivered_at = LEAST(known.delivered_at, EXCLUDED.delivered_at),
+        read_at = LEAST(known.read_at, EXCLUDED.read_at),
+        failed_at = LEAST(known.failed_at, EXCLUDED.failed_at),
+        error_code = COALESCE(EXCLUDED.error_code, known.error_code),
+        error_message = COALESCE(NULLIF(EXCLUDED.error_message, ''), known.error_message),
+        told = jsonb_strip_nulls(jsonb_build_object({_TOLD}))
+), receipted AS (
+    UPDATE contacts_message known SET
+        contact_id = COALESCE(row.contact_id, known.contact_id),
+        conversation_id = COALESCE(row.conversation_id, known.conversation_id),
+        status = CASE WHEN row.direction = 'inbound' THEN known.status
+                      ELSE {_furthest("known.status", _STATUS_OF_RANK)} END,
+        earliest_at = LEAST(known.earliest_at, {_RECEIPT_TIMES}),
+        sent_at = COALESCE(r.sent_at, LEAST(known.earliest_at, {_RECEIPT_TIMES})),
+        delivered_at = LEAST(known.delivered_at, r.delivered_at),
+        read_at = LEAST(known.read_at, r.read_at, r.played_at),
+        failed_at = LEAST(known.failed_at, r.failed_at),
+        error_code = COALESCE(error.code, known.error_code),
+        error_message = COALESCE(NULLIF(error.message, ''), known.error_message)
+    FROM (
+        SELECT m.id, m.direction, m.phone_number_id, m.kapso_message_id,
+               (heard->>2)::bigint AS contact_id, (heard->>3)::bigint AS conversation_id
+        FROM batch, jsonb_array_elements(j->'receipted') AS heard
+        JOIN contacts_message m ON m.phone_number_id = (heard->>0)::bigint AND m.kapso_message_id = heard->>1
+    ) AS row
+    LEFT JOIN contacts_messagereceipt r
+        ON r.phone_number_id = row.phone_number_id AND r.kapso_message_id = row.kapso_message_id
+        AND row.direction = 'outbound'
+    {_FIRST_ERROR.format(receipt="r", direction="'outbound'")}
+    WHERE known.id = row.id
+), waiting AS (
+    UPDATE contacts_message m SET contact_id = (row->>1)::bigint, conversation_id = (row->>2)::bigint
+    FROM batch, jsonb_array_elements(j->'waiting') AS row
+    WHERE m.id = (row->>0)::bigint
+)
+SELECT 1
+"""
