@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
-
 from contacts.events import (
     Event,
     IdentityChanged,
@@ -27,6 +25,7 @@ from contacts.events import (
     SessionTold,
 )
 from contacts.models import PhoneNumber
+from contacts.statements import run
 from contacts.statements.record_facts import RECORD_FACTS
 
 # CONTRACT.md 11.1. Words that are not here are recorded without a rank.
@@ -152,9 +151,8 @@ class Facts:
 
     def record(self) -> set[int]:
         """Write the facts and take the batch's locks; returns the identities between which there is a new link."""
-        with connection.cursor() as cursor:
-            cursor.execute(RECORD_FACTS, [self._as_json()])
-            return {identity for row in cursor.fetchall() for identity in row if identity}
+        rows = run(RECORD_FACTS, [self._as_json()])
+        return {identity for row in rows for identity in row if identity}
 
     def _as_json(self) -> str:
         def rows(table: dict[tuple[int, str], dict[str, Any]]) -> list[dict[str, Any]]:

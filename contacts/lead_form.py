@@ -79,6 +79,7 @@ class NewLeadForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["phone"].validators = []
         self.fields["phone"].widget.attrs |= {"inputmode": "tel", "maxlength": 40}
         self.fields["phone"].help_text = "With the country code, for example +49 151 23456789."
+        self.fields["business_scoped_user_id"].label = "WhatsApp user ID"
         self.fields["business_scoped_user_id"].help_text = "Only for somebody who hides their phone from you."
         self.fields["tags"].help_text = "Separated by commas."
 

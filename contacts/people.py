@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import connection
-
 from contacts.facts import as_json
+from contacts.statements import run
 from contacts.statements.record_facts import PEOPLE_LOCK
 from contacts.statements.regroup_people import (
     DROP_EMPTIED_THREADS,
@@ -154,16 +153,15 @@ def _claims(
 
 def lock_alone(workspaces: Iterable[int]) -> None:
     """Keep every other sync out of these workspaces until the transaction ends. In sorted order: no deadlocks."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(%s, w) FROM (SELECT unnest(%s::int[]) AS w ORDER BY 1) AS ordered",
-            [PEOPLE_LOCK, sorted(workspaces)],
-        )
+    run(
+        "SELECT pg_advisory_xact_lock(%s::int, w) FROM (SELECT unnest(%s::int[]) AS w ORDER BY 1) AS ordered",
+        [PEOPLE_LOCK, sorted(workspaces)],
+    )
 
 
-def regroup(seeds: set[int]) -> Written:
-    """Derive the persons around these identities, and put everything of theirs where it belongs."""
-    evidence = _load(seeds)
+def regroup(seeds: set[int], leads: set[int]) -> Written:
+    """Derive the persons around these identities and leads, and put everything of theirs where it belongs."""
+    evidence = _load(seeds, leads)
     homes = {node.home for node in evidence.nodes.values() if node.home}
     spare_leads = _writers(homes, set(evidence.nodes))
     assignment = Assignment.of(evidence, set(spare_leads))
@@ -180,26 +178,22 @@ def regroup(seeds: set[int]) -> Written:
     return Written(contacts=rows | set(new), conversations=conversations)
 
 
-def _load(seeds: set[int]) -> Evidence:
-    with connection.cursor() as cursor:
-        cursor.execute(LOAD_IDENTITIES, [sorted(seeds)])
-        nodes = {row[0]: Node(*row) for row in cursor.fetchall()}
-        cursor.execute(LOAD_LINKS, {"identities": sorted(nodes)})
-        tenures: dict[int, list[tuple[datetime, int]]] = defaultdict(list)
-        joins = []
-        for kind, a, b, at, _ in cursor.fetchall():
-            if kind == "seen":
-                tenures[a].append((at, b))
-            else:
-                joins.append((a, b, at))
+def _load(seeds: set[int], leads: set[int]) -> Evidence:
+    nodes = {row[0]: Node(*row) for row in run(LOAD_IDENTITIES, [sorted(seeds), sorted(leads)])}
+    links = run(LOAD_LINKS, {"identities": sorted(nodes)})
+    tenures: dict[int, list[tuple[datetime, int]]] = defaultdict(list)
+    joins = []
+    for kind, a, b, at, _ in links:
+        if kind == "seen":
+            tenures[a].append((at, b))
+        else:
+            joins.append((a, b, at))
     return Evidence(nodes, dict(tenures), joins)
 
 
 def _writers(rows: set[int], identities: set[int]) -> dict[int, int]:
     """The identities that hold messages which make a person, each with the id of a lead to be made if needed."""
-    with connection.cursor() as cursor:
-        cursor.execute(WRITERS, [sorted(rows), sorted(identities)])
-        return dict(cursor.fetchall())
+    return {row[0]: row[1] for row in run(WRITERS, [sorted(rows), sorted(identities)])}
 
 
 def _save(evidence: Evidence, assignment: Assignment, new: dict[int, int]) -> list[tuple[int, int]]:
@@ -215,15 +209,12 @@ def _save(evidence: Evidence, assignment: Assignment, new: dict[int, int]) -> li
         ],
         "rows": [[row, assignment.merged.get(row)] for row in assignment.living | set(assignment.merged)],
     }
-    with connection.cursor() as cursor:
-        cursor.execute(SAVE, [as_json(batch)])
-        return list(cursor.fetchall())
+    return [(row[0], row[1]) for row in run(SAVE, [as_json(batch)])]
 
 
 def _keep_what_people_typed(merged: list[tuple[int, int]]) -> None:
     """The survivor takes what it lacks from the rows merged into it, and what it was before is kept for an undo."""
-    with connection.cursor() as cursor:
-        cursor.execute(KEEP_TYPED, [[row for row, _ in merged]])
+    run(KEEP_TYPED, [[row for row, _ in merged]])
     for row, survivor in merged:
         logger.info("lead %s is the same person as lead %s: merged into it", row, survivor)
 
@@ -231,16 +222,12 @@ def _keep_what_people_typed(merged: list[tuple[int, int]]) -> None:
 def _move(rows: set[int], identities: set[int]) -> set[int]:
     """Put messages and sessions under the lead that they belong to; returns the threads to refresh."""
     parameters = {"rows": sorted(rows), "identities": sorted(identities)}
-    with connection.cursor() as cursor:
-        cursor.execute(MAKE_THREADS, parameters)
-        threads = {row[0] for row in cursor.fetchall()}
-        cursor.execute(MOVE_MESSAGES, parameters)
-        cursor.execute(MOVE_SESSIONS, parameters | {"threads": sorted(threads)})
+    threads = {row[0] for row in run(MAKE_THREADS, parameters)}
+    run(MOVE_MESSAGES, parameters)
+    run(MOVE_SESSIONS, {"identities": sorted(identities), "threads": sorted(threads)})
     return threads - drop_if_emptied(threads)
 
 
 def drop_if_emptied(threads: set[int]) -> set[int]:
     """Drop those of these threads that all messages went away from; returns them."""
-    with connection.cursor() as cursor:
-        cursor.execute(DROP_EMPTIED_THREADS, [sorted(threads)])
-        return {row[0] for row in cursor.fetchall()}
+    return {row[0] for row in run(DROP_EMPTIED_THREADS, [sorted(threads)])}

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from django.db import connection
-
 from contacts.facts import as_json
+from contacts.statements import run
 from contacts.statements.refresh_derived import REFRESH_DERIVED
 from contacts.writing import MessageKey, Written
 
@@ -28,5 +27,4 @@ def refresh(
         "messages": sorted(messages),
         "sessions": sorted(sessions),
     }
-    with connection.cursor() as cursor:
-        cursor.execute(REFRESH_DERIVED, {"touched": as_json(touched)})
+    run(REFRESH_DERIVED, {"touched": as_json(touched)})

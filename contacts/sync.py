@@ -55,7 +55,7 @@ def apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool = False) -> 
     rows = {key: merge(event for _, event in tellings) for key, tellings in messages.items()}
     written = write(rows, receipted, placement)
     if placement.seeds:
-        regrouped = people.regroup(placement.seeds)
+        regrouped = people.regroup(placement.seeds, placement.former_leads)
         written.contacts |= regrouped.contacts
         written.conversations |= regrouped.conversations
     if written.left:

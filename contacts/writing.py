@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
-
 from contacts.facts import as_json
+from contacts.statements import run
 from contacts.statements.place_messages import PLACE_MESSAGES
 from contacts.statements.write_messages import WRITE_MESSAGES
 
@@ -49,6 +48,7 @@ class Place:
     node: int | None
     contact_id: int | None
     conversation_id: int | None
+    former_contact_id: int | None
     former_conversation_id: int | None
     phone_identity: int | None
     user_identity: int | None
@@ -66,6 +66,7 @@ class Placement:
     asked: list[Place] = field(default_factory=list)  # in the order of the questions
     waiting: list[Place] = field(default_factory=list)  # earlier messages that may now find their lead
     seeds: set[int] = field(default_factory=set)  # identities whose people have to be derived again
+    former_leads: set[int] = field(default_factory=set)  # leads that a message goes away from
     contacts: dict[int, int] = field(default_factory=dict)  # new lead -> workspace
     homes: dict[int, int] = field(default_factory=dict)  # identity -> lead it now leads to
     conversations: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
@@ -73,9 +74,7 @@ class Placement:
     @classmethod
     def of(cls, asks: list[Ask], newly_linked: set[int]) -> Placement:
         placement = cls(seeds=set(newly_linked))
-        with connection.cursor() as cursor:
-            cursor.execute(PLACE_MESSAGES, [as_json(_asks_as_rows(asks))])
-            rows = cursor.fetchall()
+        rows = run(PLACE_MESSAGES, [as_json(_asks_as_rows(asks))])
         for what, _, *columns in sorted(rows, key=lambda row: row[:2]):
             (placement.asked if what == "ask" else placement.waiting).append(Place(*columns))
         placement._find_who_is_entangled()
@@ -88,6 +87,9 @@ class Placement:
         for place in self.places:
             if place.is_news:
                 self.seeds |= {place.phone_identity or 0, place.user_identity or 0}
+            if place.former_contact_id and place.node:
+                self.seeds.add(place.node)
+                self.former_leads.add(place.former_contact_id)
             if place.is_unheld and place.phone_identity and place.user_identity:
                 users_of[place.phone_identity].add(place.user_identity)
             if place.is_entangled and place.node:
@@ -199,8 +201,7 @@ def write(
         "receipted": heard,
         "waiting": [row for row in waiting if row[1]],
     }
-    with connection.cursor() as cursor:
-        cursor.execute(WRITE_MESSAGES, [as_json(batch)])
+    run(WRITE_MESSAGES, [as_json(batch)])
     return Written(
         contacts={place.contact_id for place in placement.places if place.contact_id},
         conversations={place.conversation_id for place in placement.places if place.conversation_id},

@@ -153,7 +153,7 @@ class DeliveryAdmin(MemberAdmin):
             None,
             {
                 "fields": (
-                    "outcome",
+                    "status",
                     "received_exactly",
                     "event",
                     "number",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -81,11 +82,13 @@ def is_superuser(request: HttpRequest) -> bool:
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """The first page: what there is to do, and how to begin where there is nothing yet."""
     user, mine = user_of(request), list(workspaces_of(request))
-    deliveries = WebhookDelivery.objects.for_user(user)
+    unfinished = WebhookDelivery.objects.for_user(user).filter(status__in=("failed", "unroutable"))
+    troubled = Counter(unfinished.values_list("status", flat=True)[:100])
     return context | {
         "title": "leadcrm",
         "workspaces": mine,
         "has_number": PhoneNumber.objects.filter(workspace__in=mine).exists(),
         "has_lead": Contact.objects.filter(workspace__in=mine).living().exists(),
-        "troubled": deliveries.filter(status__in=("failed", "unroutable"))[:100].count(),
+        "troubled": troubled.total(),
+        "troubled_status": troubled.most_common(1)[0][0] if troubled else "",
     }

@@ -11,7 +11,16 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from contacts.models import Contact, Conversation, Membership, Message, PhoneNumber, StatusChange, Workspace
+from contacts.models import (
+    Contact,
+    Conversation,
+    Identity,
+    Membership,
+    Message,
+    PhoneNumber,
+    StatusChange,
+    Workspace,
+)
 from kapso_sync.models import WebhookDelivery
 from tests.conftest import Cast
 from tests.kapso import Kapso
@@ -63,9 +72,18 @@ def say(lead: Contact, text: str = "Hola", **fields: Any) -> Message:
     thread, _ = Conversation.objects.get_or_create(
         workspace=lead.workspace, contact=lead, phone_number=lead.workspace.phone_numbers.get()
     )
-    fields = {"sent_at": AT, "direction": "inbound", "kapso_message_id": f"wamid.{Message.objects.count()}"} | fields
+    fields = {
+        "sent_at": AT,
+        "direction": "inbound",
+        "kapso_message_id": f"wamid.{Message.objects.count()}",
+    } | fields
     return Message.objects.create(
-        workspace=lead.workspace, contact=lead, conversation=thread, phone_number=thread.phone_number, content=text, **fields
+        workspace=lead.workspace,
+        contact=lead,
+        conversation=thread,
+        phone_number=thread.phone_number,
+        content=text,
+        **fields,
     )
 
 
@@ -175,7 +193,17 @@ def test_the_list_counts_no_further_than_ten_thousand(desk: Client, cast: Cast) 
 
 @pytest.mark.parametrize(
     "term",
-    ["maria", "GÓMEZ mar", "Mari+WA", "@mgomez", "maria@shop.pe", "+51 987-654-321", "987 654 321", "0987654321", "US.42"],
+    [
+        "maria",
+        "GÓMEZ mar",
+        "Mari+WA",
+        "@mgomez",
+        "maria@shop.pe",
+        "+51 987-654-321",
+        "987 654 321",
+        "0987654321",
+        "US.42",
+    ],
 )
 def test_a_lead_is_found_by(desk: Client, cast: Cast, term: str) -> None:
     make_lead(
@@ -183,7 +211,9 @@ def test_a_lead_is_found_by(desk: Client, cast: Cast, term: str) -> None:
         email="maria@shop.pe", business_scoped_user_id="US.42",
     )  # fmt: skip
     make_lead(cast.workspaces["lima"], "Somebody else", phone="5511222333")
-    assert shown(desk.get(LEADS, {"q": term.replace("Mari+WA", "mari wa")}).content.decode()) == ["Maria Gómez"]
+    assert shown(desk.get(LEADS, {"q": term.replace("Mari+WA", "mari wa")}).content.decode()) == [
+        "Maria Gómez"
+    ]
 
 
 def test_part_of_a_user_id_finds_nobody(desk: Client, cast: Cast) -> None:
@@ -200,7 +230,10 @@ def test_leads_are_filtered_by_status_owner_and_tag(desk: Client, cast: Cast, an
     assert "Mine" not in shown(html(desk, LEADS + "?owner=nobody"))
 
 
-@pytest.mark.parametrize("query", ["status=x", "owner=x", "owner=99999", "workspace=99999", "tag=%00", "q=%00", "p=999", "before=1"])
+@pytest.mark.parametrize(
+    "query",
+    ["status=x", "owner=x", "owner=99999", "workspace=99999", "tag=%00", "q=%00", "p=999", "before=1"],
+)
 def test_a_nonsense_address_is_no_error(desk: Client, query: str) -> None:
     assert desk.get(f"{LEADS}?{query}").status_code in (200, 302)
 
@@ -231,7 +264,9 @@ def test_markup_in_a_message_stays_text(desk: Client, kapso: Kapso) -> None:
     lead = Message.objects.latest("id").contact
     assert lead is not None
     for url in (LEADS, page_of(lead)):
-        assert not re.search(r"<script>(?!\s*$)[^<]*(alert|pwn)|<img[^>]+onerror", html(desk, url), re.IGNORECASE)
+        assert not re.search(
+            r"<script>(?!\s*$)[^<]*(alert|pwn)|<img[^>]+onerror", html(desk, url), re.IGNORECASE
+        )
 
 
 def test_a_failed_message_says_why(desk: Client, cast: Cast) -> None:
@@ -318,7 +353,9 @@ def test_older_messages_are_a_page_away(desk: Client, cast: Cast) -> None:
     assert "Show older" not in oldest
 
 
-@pytest.mark.parametrize("before", ["", "x", "99999999999999999-1", "-99999999999999999-1", "1-99999999999999999999"])
+@pytest.mark.parametrize(
+    "before", ["", "x", "99999999999999999-1", "-99999999999999999-1", "1-99999999999999999999"]
+)
 def test_a_broken_link_to_older_messages_is_no_error(desk: Client, cast: Cast, before: str) -> None:
     assert "lead-talk" in html(desk, f"{page_of(make_lead(cast.workspaces['lima']))}?before={before}")
 
@@ -354,7 +391,9 @@ def test_a_typed_name_is_nobody_elses(desk: Client, cast: Cast) -> None:
 def test_what_was_not_touched_stays_as_it_has_become(desk: Client, cast: Cast) -> None:
     lead = make_lead(cast.workspaces["lima"], "Before", chosen_name="Before")
     sent = post_of(desk.get(page_of(lead)), email="a@b.pe")
-    Contact.objects.filter(pk=lead.pk).update(name="After", chosen_name="After", last_activity_at=AT, lead_status="qualified")
+    Contact.objects.filter(pk=lead.pk).update(
+        name="After", chosen_name="After", last_activity_at=AT, lead_status="qualified"
+    )
     desk.post(page_of(lead), sent)
     lead.refresh_from_db()
     assert (lead.name, lead.chosen_name, lead.email) == ("After", "After", "a@b.pe")
@@ -423,7 +462,12 @@ def test_a_lead_cannot_be_deleted(boss: Client, cast: Cast) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "digits"),
-    [("+51 987 111 222", "51987111222"), ("0051 987111222", "51987111222"), ("51987111222", "51987111222"), ("", None)],
+    [
+        ("+51 987 111 222", "51987111222"),
+        ("0051 987111222", "51987111222"),
+        ("51987111222", "51987111222"),
+        ("", None),
+    ],
 )
 def test_a_lead_can_be_added_by_hand(desk: Client, cast: Cast, typed: str, digits: str | None) -> None:
     response = save(desk, LEADS + "add/", name="By hand", phone=typed)
@@ -435,7 +479,9 @@ def test_a_lead_can_be_added_by_hand(desk: Client, cast: Cast, typed: str, digit
 @pytest.mark.parametrize("typed", ["abc", "123", "+999 1234567", "+51 1", "1" * 30])
 def test_what_is_no_phone_is_refused_in_plain_words(desk: Client, typed: str) -> None:
     response = save(desk, LEADS + "add/", name="By hand", phone=typed)
-    assert "phone" in response.context["errors"].as_text() or response.context["adminform"].form.errors["phone"]
+    assert (
+        "phone" in response.context["errors"].as_text() or response.context["adminform"].form.errors["phone"]
+    )
     assert not Contact.objects.filter(name="By hand").exists()
 
 
@@ -458,9 +504,49 @@ def test_a_lead_cannot_be_added_to_a_foreign_workspace(desk: Client, cast: Cast)
 
 def test_the_phone_is_read_only_afterwards(desk: Client, cast: Cast) -> None:
     lead = make_lead(cast.workspaces["lima"], phone="51987111222")
-    save(desk, page_of(lead), phone="51000000000", business_scoped_user_id="X", workspace=cast.workspaces["jakarta"].pk)
+    save(
+        desk,
+        page_of(lead),
+        phone="51000000000",
+        business_scoped_user_id="X",
+        workspace=cast.workspaces["jakarta"].pk,
+    )
     lead.refresh_from_db()
     assert (lead.phone, lead.business_scoped_user_id, lead.workspace.slug) == ("51987111222", None, "lima")
+
+
+def test_of_two_who_add_a_lead_at_once_the_second_is_told(
+    desk: Client, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = post_of(desk.get(LEADS + "add/"), name="Late", phone="+51987111222")
+    check = Contact.full_clean
+
+    def meanwhile(self: Contact, *args: Any, **kwargs: Any) -> None:
+        check(self, *args, **kwargs)
+        make_lead(cast.workspaces["lima"], "First", phone="51987111222")
+
+    monkeypatch.setattr(Contact, "full_clean", meanwhile)
+    response = desk.post(LEADS + "add/", sent, follow=True)
+    assert "added just now by somebody else" in told(response)
+    assert not Contact.objects.filter(name="Late").exists()
+
+
+def test_a_phone_that_somebody_had_before_leads_to_them(desk: Client, cast: Cast) -> None:
+    lead = make_lead(cast.workspaces["lima"], "Rosa", phone="51987111222")
+    Identity.objects.create(workspace=lead.workspace, kind="phone", value="51987000000", contact=lead)
+    response = save(desk, LEADS + "add/", phone="+51 987 000 000")
+    assert "That is Rosa, who is a lead already." in response.content.decode()
+
+
+def test_a_lead_needs_a_phone_or_a_name(desk: Client) -> None:
+    assert "Enter a phone or a name." in save(desk, LEADS + "add/").content.decode()
+
+
+def test_a_long_list_says_more_than(desk: Client, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contacts.admin.tenancy.CappedPaginator.MOST", 1)
+    for name in ("One", "Two", "Three"):
+        make_lead(cast.workspaces["lima"], name)
+    assert "More than 10,000" in html(desk, LEADS)
 
 
 # Deliveries
@@ -578,7 +664,9 @@ def test_a_secret_goes_in_and_never_comes_out(boss: Client, cast: Cast) -> None:
     assert "a new one" not in response.content.decode()
 
 
-def test_a_secret_that_cannot_be_read_is_said_and_does_no_harm(boss: Client, cast: Cast, settings: Any) -> None:
+def test_a_secret_that_cannot_be_read_is_said_and_does_no_harm(
+    boss: Client, cast: Cast, settings: Any
+) -> None:
     url = f"{NUMBERS}{cast.numbers['lima'].pk}/change/"
     settings.ENCRYPTION_KEYS = ["another"]
     assert "enter it again" in html(boss, url)
@@ -602,7 +690,10 @@ def test_switching_a_number_on_replays_what_waits_for_it(boss: Client, cast: Cas
 # Users, workspaces, the first page
 
 
-@pytest.mark.parametrize("url", [NUMBERS, NUMBERS + "add/", "/admin/auth/user/", "/admin/auth/group/", "/admin/contacts/workspace/add/"])
+@pytest.mark.parametrize(
+    "url",
+    [NUMBERS, NUMBERS + "add/", "/admin/auth/user/", "/admin/auth/group/", "/admin/contacts/workspace/add/"],
+)
 def test_members_do_not_administer(desk: Client, url: str) -> None:
     assert desk.get(url).status_code == 403
 
@@ -613,13 +704,22 @@ def test_members_look_at_their_workspace(desk: Client, cast: Cast) -> None:
     assert 'name="_save"' not in page
 
 
-@pytest.mark.parametrize("url", ["/admin/auth/user/", "/admin/auth/user/add/", "/admin/auth/group/", "/admin/auth/group/add/", NUMBERS])
+@pytest.mark.parametrize(
+    "url",
+    ["/admin/auth/user/", "/admin/auth/user/add/", "/admin/auth/group/", "/admin/auth/group/add/", NUMBERS],
+)
 def test_superusers_do(boss: Client, url: str) -> None:
     assert html(boss, url)
 
 
 def test_a_user_is_added_and_put_to_work(boss: Client, cast: Cast) -> None:
-    typed = {"username": "eve", "usable_password": "true", "password1": "Kj7!ahq2x", "password2": "Kj7!ahq2x", "is_staff": "on"}
+    typed = {
+        "username": "eve",
+        "usable_password": "true",
+        "password1": "Kj7!ahq2x",
+        "password2": "Kj7!ahq2x",
+        "is_staff": "on",
+    }
     boss.post("/admin/auth/user/add/", typed)
     eve = User.objects.get(username="eve")
     assert eve.is_staff
@@ -628,6 +728,13 @@ def test_a_user_is_added_and_put_to_work(boss: Client, cast: Cast) -> None:
 
 def test_the_first_page_leads_to_the_leads(desk: Client) -> None:
     assert f'href="{LEADS}"' in html(desk, "/admin/")
+
+
+def test_the_first_page_points_at_what_went_wrong(boss: Client, kapso: Kapso) -> None:
+    kapso.post_file("message-received-unknown-phone-number-id")
+    page = html(boss, "/admin/")
+    assert f'href="{DELIVERIES}?status=unroutable"' in page
+    assert "1 need a look" in page
 
 
 def test_a_member_of_nothing_is_told_so(cast: Cast, client: Client) -> None:

@@ -44,9 +44,7 @@ def test_it_is_at_most_160_code_points() -> None:
     assert preview("text", "a" * 160) == "a" * 160
 
 
-@pytest.mark.parametrize(
-    "whole", ["e\u0301", "👩‍👩‍👧‍👦", "👍🏽", "🇵🇪", "❤️", "हि", "\u1112\u1161\u11ab"]
-)
+@pytest.mark.parametrize("whole", ["e\u0301", "👩‍👩‍👧‍👦", "👍🏽", "🇵🇪", "❤️", "हि", "\u1112\u1161\u11ab"])
 @pytest.mark.parametrize("before", range(150, 160))
 def test_it_never_cuts_a_character_in_two(whole: str, before: int) -> None:
     told = shorten("a" * before + whole + "b" * 50)

@@ -28,9 +28,16 @@ def foreign(cast: Cast) -> dict[type[Model], Model]:
     workspace = Workspace.objects.create(name=FOREIGN, slug=FOREIGN)
     user = User.objects.create_user(FOREIGN, is_staff=True, last_name=FOREIGN)
     Membership.objects.create(workspace=workspace, user=user)
-    number = PhoneNumber.objects.create(workspace=workspace, phone_number_id=FOREIGN, display_phone_number=FOREIGN)
+    number = PhoneNumber.objects.create(
+        workspace=workspace, phone_number_id=FOREIGN, display_phone_number=FOREIGN
+    )
     lead = Contact.objects.create(
-        workspace=workspace, name=FOREIGN, phone="5511900001111", tags=[FOREIGN], owner=user, email=f"{FOREIGN}@x.pe"
+        workspace=workspace,
+        name=FOREIGN,
+        phone="5511900001111",
+        tags=[FOREIGN],
+        owner=user,
+        email=f"{FOREIGN}@x.pe",
     )
     thread = Conversation.objects.create(workspace=workspace, contact=lead, phone_number=number)
     Message.objects.create(
@@ -38,7 +45,12 @@ def foreign(cast: Cast) -> dict[type[Model], Model]:
         direction="inbound", sent_at=datetime(2026, 6, 1, tzinfo=UTC), kapso_message_id="wamid.1",
     )  # fmt: skip
     delivery = WebhookDelivery.objects.create(
-        workspace=workspace, event=FOREIGN, phone_number_id=FOREIGN, body=FOREIGN.encode(), status="failed", error=FOREIGN
+        workspace=workspace,
+        event=FOREIGN,
+        phone_number_id=FOREIGN,
+        body=FOREIGN.encode(),
+        status="failed",
+        error=FOREIGN,
     )
     rows = (workspace, user, number, lead, delivery, Group.objects.create(name=FOREIGN))
     return {type(row): row for row in rows}
@@ -60,12 +72,31 @@ def addresses(foreign: dict[type[Model], Model]) -> Iterator[str]:
     """Every page of the admin, pointed at the other workspace in every way that it knows."""
     yield from ("/admin/", "/admin/search/?s=zzforeign", "/admin/password_change/")
     for model, row in foreign.items():
-        yield from (f"/admin/{model._meta.app_label}/", f"/admin/r/{ContentType.objects.get_for_model(model).pk}/{row.pk}/")
-        yield from (f"{url(model, 'changelist')}{query}" for query in ("", "?all=", "?_popup=1", "?q=zzforeign", "?_facets=True"))
-        for name in ("workspace", "owner", "number", "event", "tag", "members", "workspaces", "workspace__name", "owner__username"):
+        yield from (
+            f"/admin/{model._meta.app_label}/",
+            f"/admin/r/{ContentType.objects.get_for_model(model).pk}/{row.pk}/",
+        )
+        yield from (
+            f"{url(model, 'changelist')}{query}"
+            for query in ("", "?all=", "?_popup=1", "?q=zzforeign", "?_facets=True")
+        )
+        for name in (
+            "workspace",
+            "owner",
+            "number",
+            "event",
+            "tag",
+            "members",
+            "workspaces",
+            "workspace__name",
+            "owner__username",
+        ):
             for value in (FOREIGN, foreign[Workspace].pk, foreign[User].pk):
                 yield f"{url(model, 'changelist')}?{name}={value}"
-        yield from (url(model, "add"), f"{url(model, 'add')}?workspace={foreign[Workspace].pk}&owner={foreign[User].pk}")
+        yield from (
+            url(model, "add"),
+            f"{url(model, 'add')}?workspace={foreign[Workspace].pk}&owner={foreign[User].pk}",
+        )
         yield from (url(model, page, row.pk) for page in ("change", "history", "delete"))
         yield f"{url(model, 'change', row.pk)}?_popup=1&_to_field=id"
     yield url(Contact, "message", foreign[Contact].pk, Message.objects.get(content=FOREIGN).pk)
@@ -95,7 +126,9 @@ def test_every_registered_model_is_walked(foreign: dict[type[Model], Model]) -> 
     assert set(admin.site._registry) == set(foreign)
 
 
-def test_no_address_shows_anything_of_another_workspace(ana: Client, foreign: dict[type[Model], Model]) -> None:
+def test_no_address_shows_anything_of_another_workspace(
+    ana: Client, foreign: dict[type[Model], Model]
+) -> None:
     for address in addresses(foreign):
         response = ana.get(address, follow=True)
         assert response.status_code in (200, 400, 403, 404, 405), address
@@ -104,19 +137,33 @@ def test_no_address_shows_anything_of_another_workspace(ana: Client, foreign: di
 
 def test_nothing_posted_changes_another_workspace(ana: Client, foreign: dict[type[Model], Model]) -> None:
     typed = {"name": "taken", "username": "taken", "lead_status": "archived", "post": "yes", "_save": "1"}
-    before = {model: model._default_manager.filter(pk=row.pk).values().get() for model, row in foreign.items()}
+    before = {
+        model: model._default_manager.filter(pk=row.pk).values().get() for model, row in foreign.items()
+    }
     for model, row in foreign.items():
         for address in (url(model, "change", row.pk), url(model, "delete", row.pk), url(model, "changelist")):
-            response = ana.post(address, typed | {"_selected_action": [row.pk], "action": "replay"}, follow=True)
+            response = ana.post(
+                address, typed | {"_selected_action": [row.pk], "action": "replay"}, follow=True
+            )
             assert response.status_code in (200, 403, 404), address
             assert FOREIGN not in text_of(response), address
     assert ana.post(url(WebhookDelivery, "replay", foreign[WebhookDelivery].pk)).status_code == 404
-    assert {model: model._default_manager.filter(pk=row.pk).values().get() for model, row in foreign.items()} == before
+    assert {
+        model: model._default_manager.filter(pk=row.pk).values().get() for model, row in foreign.items()
+    } == before
 
 
-def test_choosing_all_rows_chooses_none_of_another_workspace(ana: Client, foreign: dict[type[Model], Model], cast: Cast) -> None:
-    mine = WebhookDelivery.objects.create(workspace=cast.workspaces["lima"], body=b"{}", status="failed", body_sha256="1")
-    chosen = {"action": "replay", "select_across": "1", "_selected_action": [foreign[WebhookDelivery].pk, mine.pk]}
+def test_choosing_all_rows_chooses_none_of_another_workspace(
+    ana: Client, foreign: dict[type[Model], Model], cast: Cast
+) -> None:
+    mine = WebhookDelivery.objects.create(
+        workspace=cast.workspaces["lima"], body=b"{}", status="failed", body_sha256="1"
+    )
+    chosen = {
+        "action": "replay",
+        "select_across": "1",
+        "_selected_action": [foreign[WebhookDelivery].pk, mine.pk],
+    }
     ana.post(url(WebhookDelivery, "changelist"), chosen)
     assert WebhookDelivery.objects.get(pk=foreign[WebhookDelivery].pk).attempts == 0
     assert WebhookDelivery.objects.get(pk=mine.pk).attempts == 1

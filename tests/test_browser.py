@@ -132,10 +132,22 @@ def test_what_strangers_write_is_never_run(page: Page, kapso: Kapso) -> None:
 
 def test_everything_fits_a_phone(page: Page, cast: Cast) -> None:
     lead = talk(cast)
-    say(lead, "https://example.com/" + "x" * 300, direction="outbound", status="failed", error_message="y" * 200)
+    say(
+        lead,
+        "https://example.com/" + "x" * 300,
+        direction="outbound",
+        status="failed",
+        error_message="y" * 200,
+    )
     say(lead, "z" * 300 + ".pdf", message_type="document", payload={"filename": "z" * 300 + ".pdf"})
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]
-    for address in ("/admin/", LEADS, f"{LEADS}{lead.pk}/change/", f"{LEADS}add/", "/admin/kapso_sync/webhookdelivery/"):
+    for address in (
+        "/admin/",
+        LEADS,
+        f"{LEADS}{lead.pk}/change/",
+        f"{LEADS}add/",
+        "/admin/kapso_sync/webhookdelivery/",
+    ):
         page.goto(address)
         assert fits(page), address
 

@@ -129,7 +129,7 @@ class LeadAdmin(MemberAdmin):
     search_help_text = "Name, phone, e-mail"
     actions = None
     readonly_fields = (
-        "phone_shown", "kapso_name", "username", "business_scoped_user_id", "source_shown", "last_activity",
+        "phone_shown", "kapso_name", "username", "user_id", "source_shown", "last_activity",
         "last_inbound", "last_contact",
     )  # fmt: skip
     fieldsets = (
@@ -138,7 +138,7 @@ class LeadAdmin(MemberAdmin):
             "WhatsApp",
             {
                 "fields": (
-                    "phone_shown", "kapso_name", "username", "business_scoped_user_id", "source_shown",
+                    "phone_shown", "kapso_name", "username", "user_id", "source_shown",
                     "last_activity", "last_inbound", "last_contact",
                 )
             },
@@ -316,10 +316,11 @@ class LeadAdmin(MemberAdmin):
             return HttpResponseRedirect(reverse("admin:contacts_contact_changelist"))
 
     def response_add(
-        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
+        self,
+        request: HttpRequest,
+        obj: Any,
+        post_url_continue: str | None = None,  # noqa: ARG002
     ) -> HttpResponse:
-        if "_popup" in request.POST:
-            return super().response_add(request, obj, post_url_continue)
         self.message_user(request, f"{obj.shown_name} is a lead now.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[obj.pk]))
 
@@ -340,6 +341,10 @@ class LeadAdmin(MemberAdmin):
     @admin.display(description="Phone")
     def phone_shown(self, lead: Contact) -> str:
         return showing.phone(lead.phone) or "Hidden by WhatsApp"
+
+    @admin.display(description="User ID")
+    def user_id(self, lead: Contact) -> str:
+        return lead.business_scoped_user_id or ""
 
     @admin.display(description="Came from")
     def source_shown(self, lead: Contact) -> str:

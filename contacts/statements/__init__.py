@@ -4,3 +4,32 @@ A batch of one event or of ten thousand is one JSON parameter, so the number of 
 does the set work: upserts, joins by natural key, newest and earliest. What a statement may rely on is said on top of
 it; who calls it says when.
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from django.db import connection
+
+
+class _PreparedCursor(psycopg.Cursor[Any]):
+    """Prepares what it executes: planning these statements takes several times as long as running them."""
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> _PreparedCursor:
+        super().execute(query, params, prepare=True, **options)
+        return self
+
+
+def run(statement: str, parameters: Any) -> list[tuple[Any, ...]]:
+    """Execute one of the statements of this package on Django's connection, and return its rows.
+
+    Like `connection.cursor()`, it is seen by Django's query log and raises Django's database errors.
+    """
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        prepared = _PreparedCursor(connection.connection)
+        wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+        with wrap(prepared) as cursor:  # type: ignore[arg-type]
+            cursor.execute(statement, parameters)
+            return list(cursor.fetchall()) if cursor.description else []

@@ -62,6 +62,8 @@ WITH ask AS MATERIALIZED (
 SELECT what, idx, workspace_id, number_id, message_id, is_message, makes_person, node, lead,
        COALESCE((SELECT id FROM contacts_conversation c WHERE c.contact_id = lead AND c.phone_number_id = number_id),
                 CASE WHEN lead = contact_id THEN conversation_id END),
+       -- The lead and thread that a message is to leave: what was told of it since names somebody else.
+       CASE WHEN node IS NOT NULL AND lead IS DISTINCT FROM contact_id THEN contact_id END,
        conversation_id, phone_identity, user_identity,
        -- News: a phone seen with a user id who did not hold it at that time, or shared evidence that moved.
        CASE WHEN holder IS NULL THEN false

@@ -6,7 +6,7 @@ from __future__ import annotations
 # to these in Python.
 LOAD_IDENTITIES = """
 WITH RECURSIVE around (id) AS (
-    SELECT unnest(%s::bigint[])
+    (SELECT unnest(%s::bigint[]) UNION SELECT id FROM contacts_identity WHERE contact_id = ANY(%s::bigint[]))
     UNION
     SELECT next.id FROM around CROSS JOIN LATERAL (
         SELECT b_id AS id FROM contacts_identitylink WHERE a_id = around.id
@@ -22,7 +22,7 @@ FROM around JOIN contacts_identity i USING (id) LEFT JOIN contacts_contact home 
 # Of the thousands of messages that name a busy phone only those matter at which it changes hands.
 LOAD_LINKS = """
 WITH phone AS (
-    SELECT id, workspace_id, value FROM contacts_identity WHERE id = ANY(%(identities)s) AND kind = 'phone'
+    SELECT id, workspace_id, value FROM contacts_identity WHERE id = ANY(%(identities)s::bigint[]) AND kind = 'phone'
 ), seen AS (
     SELECT phone.id AS a_id, u.id AS b_id, m.sent_at AS at, m.user_id AS value
     FROM phone
@@ -31,14 +31,14 @@ WITH phone AS (
     JOIN contacts_identity u ON u.workspace_id = phone.workspace_id AND u.kind = 'user' AND u.value = m.user_id
     UNION ALL
     SELECT l.a_id, l.b_id, l.at, u.value FROM contacts_identitylink l JOIN contacts_identity u ON u.id = l.b_id
-    WHERE l.kind = 'seen' AND l.a_id = ANY(%(identities)s)
+    WHERE l.kind = 'seen' AND l.a_id = ANY(%(identities)s::bigint[])
 ), handed_over AS (
     SELECT *, lag(b_id) OVER (PARTITION BY a_id ORDER BY at, value COLLATE "C") AS previous FROM seen
 )
 SELECT 'seen', a_id, b_id, at, value FROM handed_over WHERE previous IS DISTINCT FROM b_id
 UNION ALL
 SELECT kind, a_id, b_id, at, '' FROM contacts_identitylink
-WHERE kind IN ('changed', 'manual') AND a_id = ANY(%(identities)s)
+WHERE kind IN ('changed', 'manual') AND a_id = ANY(%(identities)s::bigint[])
 ORDER BY 4, 5
 """
 
@@ -47,12 +47,12 @@ _AROUND = """
     SELECT m.id, m.contact_id, m.conversation_id, m.phone_number_id, m.workspace_id, m.message_type,
            contacts_node(m.workspace_id, m.phone_number_id, m.phone, m.user_id, m.kapso_conversation_id, m.sent_at) AS node
     FROM contacts_message m
-    WHERE m.contact_id = ANY({rows})
+    WHERE m.contact_id = ANY({rows}::bigint[])
     UNION ALL
     SELECT m.id, m.contact_id, m.conversation_id, m.phone_number_id, m.workspace_id, m.message_type, node
     FROM contacts_message m, LATERAL contacts_node(
         m.workspace_id, m.phone_number_id, m.phone, m.user_id, m.kapso_conversation_id, m.sent_at) AS node
-    WHERE m.contact_id IS NULL AND node = ANY({identities})
+    WHERE m.contact_id IS NULL AND node = ANY({identities}::bigint[])
 """
 
 WRITERS = f"""
@@ -93,7 +93,7 @@ WHERE merged_into_id IS NOT NULL AND id NOT IN (SELECT id FROM already)
 
 KEEP_TYPED = """
 WITH merged AS (
-    SELECT * FROM contacts_contact WHERE id = ANY(%s)
+    SELECT * FROM contacts_contact WHERE id = ANY(%s::bigint[])
 ), kept AS (
     INSERT INTO contacts_contactmerge (workspace_id, survivor_id, merged_id, survivor_before)
     SELECT s.workspace_id, s.id, merged.id, jsonb_build_object(
@@ -162,8 +162,8 @@ WITH placed AS (
     JOIN contacts_identity i ON i.id = node
     LEFT JOIN contacts_conversation thread
         ON thread.contact_id = i.contact_id AND thread.phone_number_id = s.phone_number_id
-    WHERE s.conversation_id = ANY(%(threads)s)
-       OR (s.conversation_id IS NULL AND node = ANY(%(identities)s))
+    WHERE s.conversation_id = ANY(%(threads)s::bigint[])
+       OR (s.conversation_id IS NULL AND node = ANY(%(identities)s::bigint[]))
 )
 UPDATE contacts_kapsosession s SET conversation_id = placed.thread_id
 FROM placed WHERE s.id = placed.id AND s.conversation_id IS DISTINCT FROM placed.thread_id
@@ -173,7 +173,7 @@ FROM placed WHERE s.id = placed.id AND s.conversation_id IS DISTINCT FROM placed
 DROP_EMPTIED_THREADS = """
 WITH emptied AS (
     SELECT c.id FROM contacts_conversation c
-    WHERE c.id = ANY(%s) AND NOT EXISTS (SELECT FROM contacts_message m WHERE m.conversation_id = c.id AND m.contact_id = c.contact_id)
+    WHERE c.id = ANY(%s::bigint[]) AND NOT EXISTS (SELECT FROM contacts_message m WHERE m.conversation_id = c.id AND m.contact_id = c.contact_id)
 ), freed AS (
     UPDATE contacts_kapsosession SET conversation_id = NULL WHERE conversation_id IN (SELECT id FROM emptied)
 )
