@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import OperationalError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.utils import timezone
 
 import contacts.sync
@@ -29,8 +29,9 @@ Status = WebhookDelivery.Status
 # Of several outcomes in one body the first of these is the delivery's.
 PRECEDENCE = (Status.FAILED, Status.UNROUTABLE, Status.PROCESSED, Status.IGNORED)
 
-# What PostgreSQL says when two transactions got in each other's way: deadlock, serialization failure.
-TRY_AGAIN = {"40P01", "40001"}
+# What PostgreSQL says when two transactions got in each other's way: deadlock, serialization failure, and a unique
+# violation (somebody adds a lead by hand while its first message comes: the next try finds that lead).
+TRY_AGAIN = {"40P01", "40001", "23505"}
 LOCK_TIMEOUT = "55P03"
 ATTEMPTS = 5
 
@@ -98,7 +99,7 @@ class Batch:
                         self._save()
             except PeopleChanged:
                 alone = True
-            except OperationalError as error:
+            except (OperationalError, IntegrityError) as error:
                 if _sqlstate(error) not in TRY_AGAIN or attempt == ATTEMPTS:
                     raise
             else:
