@@ -99,7 +99,7 @@ def _messages(told: Sequence[tuple[PhoneNumber, Event]]) -> tuple[Tellings, set[
 
 
 def _mention(event: Event) -> bool:
-    return isinstance(event, ProfileTold | SessionTold)
+    return isinstance(event, ProfileTold | SessionTold | IdentityChanged)
 
 
 def _asks(messages: Tellings, receipted: set[MessageKey]) -> list[Ask]:
@@ -126,8 +126,9 @@ def _ask_for_message(key: MessageKey, tellings: list[tuple[PhoneNumber, MessageT
 
 
 def _ask(number: PhoneNumber, event: Event) -> Ask:
-    assert isinstance(event, ProfileTold | SessionTold)  # noqa: S101 - see _mention
-    person: Person = event.person
+    """Whom an event is about that brings no message: their lead is refreshed."""
+    assert isinstance(event, ProfileTold | SessionTold | IdentityChanged)  # noqa: S101 - see _mention
+    person: Person = event.after if isinstance(event, IdentityChanged) else event.person
     session = event.session.kapso_id if isinstance(event, SessionTold) else ""
     return Ask(
         workspace_id=number.workspace_id,

@@ -51,11 +51,13 @@ def _columns(told: MessageTold) -> dict[str, Any]:
 
 
 def _rank(told: MessageTold, field: str, values: tuple[Any, ...]) -> str:
-    """Fixed width, so that ranks compare as text: real type, origin, time in milliseconds, digest of the value."""
+    """Fixed width, so that they compare as text: real type, content at hand, origin, milliseconds, digest of the value."""
     real = field != "body" or told.message_type not in PLACEHOLDER_TYPES
+    # A body without its type's data has only a label for content ("[text]", "Photo").
+    present = field != "body" or bool(told.payload)
     millis = int(told.at.timestamp() * 1000) if told.timed else 0
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:8]
-    return f"{real:d}{ORIGIN_RANK.get(told.origin, 2)}{millis:014d}{digest}"
+    return f"{real:d}{present:d}{ORIGIN_RANK.get(told.origin, 2)}{millis:014d}{digest}"
 
 
 def merge(tellings: Iterable[MessageTold]) -> dict[str, Any]:
