@@ -113,9 +113,13 @@ def database() -> dict[str, Any]:
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
         "ATOMIC_REQUESTS": False,  # a delivery must outlive the error of its own request
-        # A webhook that waits for a lock gives up after 3 seconds, is stored as failed and retried (DESIGN.md 3).
-        # The sync's statements are long and quick: compiling them would take longer than they run.
-        "OPTIONS": {"options": "-c lock_timeout=3s -c jit=off -c timezone=UTC"},
+        "OPTIONS": {
+            # A webhook that waits for a lock gives up after 3 seconds, is stored as failed and retried.
+            # jit: the sync's statements are long and quick, compiling them would take longer than they run.
+            "options": "-c lock_timeout=3s -c jit=off -c timezone=UTC",
+            # Allows what asks for it to be prepared, which is the sync's statements (contacts.statements).
+            "prepare_threshold": 5,
+        },
     }
     if TRYING_OUT:
         return common | {"ENGINE": "leadcrm.embedded", "NAME": "leadcrm"}

@@ -36,7 +36,7 @@ def message(
     *,
     phone: str | None = ANA,
     user_id: str | None = None,
-    text: str = "Hola",
+    text: object = "Hola",
     name: str | None = None,
     number: str | None = LIMA,
     session: str | None = None,
@@ -51,7 +51,7 @@ def message(
         "id": wamid,
         "timestamp": str(START + at) if isinstance(at, int) and abs(at) < 10**8 else at,
         "type": "text",
-        "text": {"body": text},
+        "text": {"body": text} if isinstance(text, str) else text,
         "kapso": {"direction": direction, "status": "received" if inbound else "sent", "origin": origin},
     }
     conversation: Json = {"id": session or f"session-{phone or user_id}-{number}", "status": "active"}

@@ -107,7 +107,8 @@ class Row:
 
 
 def out(lead: str, content: str, **columns: Any) -> Row:
-    return Row(lead, content, **{"sent": SENT, "direction": "outbound", "status": "sent"} | columns)
+    defaults: dict[str, Any] = {"sent": SENT, "direction": "outbound", "status": "sent"}
+    return Row(lead, content, **defaults | columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ class Expected:
     sessions: dict[str, Session] = field(default_factory=dict)
     status: str = "processed"
     reason: str = ""
-    # (kind, session, execution, reason, time)
+    # Each its kind, session, execution, reason and time.
     automation: tuple[tuple[str, str, str, str, datetime], ...] = ()
     disconnected: frozenset[str] = frozenset()
     # Statuses whose message is not here: WAMID -> first times of the words.

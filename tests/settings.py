@@ -8,6 +8,8 @@ from pathlib import Path
 # TEST_LOCAL_DIR: a second run of the tests at the same time needs a folder of its own.
 here = Path(__file__).resolve().parent.parent
 os.environ["LOCAL_DIR"] = os.environ.get("TEST_LOCAL_DIR") or str(here / ".local" / "tests")
+# TEST_DATABASE_URL: another PostgreSQL (15 or newer) than the embedded one.
+os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL", "")
 os.environ["SECRET_KEY"] = "only-for-tests-and-long-enough-to-be-taken-for-a-real-one-0123456789"
 os.environ["HTTPS"] = "off"
 for name in ("DEBUG", "ENCRYPTION_KEYS", "ALLOWED_HOSTS", "PORT", "TIME_ZONE"):
