@@ -11,7 +11,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Left, Right
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -338,14 +338,10 @@ class NumberAdmin(SuperuserAdmin):
             transaction.on_commit(lambda: self._catch_up(request, obj))
 
     def _catch_up(self, request: HttpRequest, number: PhoneNumber) -> None:
-        """What came for this number while it was not registered here."""
+        """What came for this number while it was not registered here, or not active."""
         if not number.is_active:
             return
-        names_it = Q(phone_number_id=number.phone_number_id) | Q(
-            error__contains=f"No number {number.phone_number_id} "
-        )
-        waiting = WebhookDelivery.objects.filter(names_it, status=Status.UNROUTABLE)
-        outcomes = replay_in_batches(waiting)
+        outcomes = replay_in_batches(WebhookDelivery.objects.waiting_for(number))
         if outcomes:
             say_outcomes(self, request, outcomes)
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 from contacts.facts import as_json
-from contacts.models import Workspace
+from contacts.models import PhoneNumber, Workspace
 from kapso_sync import formats
 
 if TYPE_CHECKING:
@@ -34,10 +34,21 @@ KEPT_HEADERS = {
 }
 
 
+# In the reason why a delivery was ignored: it counts once its number is active again.
+INACTIVE = "is set inactive"
+
+
 class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
     def for_user(self, user: User | AnonymousUser) -> Self:
         """Deliveries of the user's workspaces; those that are nobody's, or several workspaces', are a superuser's."""
         return self if user.is_superuser else self.filter(workspace__members=user.pk)
+
+    def waiting_for(self, number: PhoneNumber) -> Self:
+        """What came for this number before it was registered here, or while it was set inactive."""
+        names_it = Q(phone_number_id=number.phone_number_id) | Q(error__contains=f" {number.phone_number_id} ")
+        status = self.model.Status
+        waits = Q(status=status.UNROUTABLE) | Q(status=status.IGNORED, error__contains=INACTIVE)
+        return self.filter(names_it, waits)
 
     def replayable(self) -> Self:
         """In the order in which they came, each with the time from which a body without times of its own counts."""

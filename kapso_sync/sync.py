@@ -20,7 +20,7 @@ from contacts.events import AutomationTold, Event, IdentityChanged, MessageTold,
 from contacts.models import PhoneNumber
 from contacts.people import PeopleChanged
 from kapso_sync import formats
-from kapso_sync.models import WebhookDelivery
+from kapso_sync.models import INACTIVE, WebhookDelivery
 
 logger = logging.getLogger(__name__)
 
@@ -226,7 +226,7 @@ def _route(delivery: WebhookDelivery, item: formats.Item, numbers: Mapping[str, 
         reason = f"No number {item.number or '(none is named)'} is registered here yet."
         return Part(delivery, (), None, Status.UNROUTABLE, reason)
     if not number.is_active:
-        return Part(delivery, (), number, Status.IGNORED, f"The number {number} is set inactive.")
+        return Part(delivery, (), number, Status.IGNORED, f"The number {item.number} {INACTIVE}.")
     return Part(delivery, item.events, number, Status.PROCESSED, item.ignored)
 
 

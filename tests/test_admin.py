@@ -653,6 +653,15 @@ def test_registering_a_number_brings_in_what_came_before(boss: Client, cast: Cas
     assert Message.objects.filter(phone_number__phone_number_id=waiting.phone_number_id).exists()
 
 
+def test_activating_a_number_brings_in_what_came_meanwhile(boss: Client, cast: Cast, kapso: Kapso) -> None:
+    number = cast.numbers["lima"]
+    PhoneNumber.objects.filter(pk=number.pk).update(is_active=False)
+    assert kapso.post_file("message-received-text").delivery.status == "ignored"
+    response = save(boss, f"{NUMBERS}{number.pk}/change/", is_active="on")
+    assert "Replayed 1 delivery: 1 processed." in told(response)
+    assert Contact.objects.filter(phone="51987650110").exists()
+
+
 def test_a_secret_goes_in_and_never_comes_out(boss: Client, cast: Cast) -> None:
     number = cast.numbers["lima"]
     url = f"{NUMBERS}{number.pk}/change/"
