@@ -1,10 +1,13 @@
 """When several events tell one message differently, which one is believed, field by field.
 
 The one written ranking (DESIGN.md section 3, Messages): present over absent; a real type over a placeholder;
-`business_app` over `cloud_api` over `history_sync`; then the newer event; then the value itself, so that there is
-never a tie. An event that cannot say when it happened never beats one that can. Each row keeps the rank of the
-telling that each field came from (`Message.told`), so a row and a telling merge without the other tellings, in any
-order. The same comparison is made here between tellings of one batch and in contacts/writing.py against the row.
+`business_app` over `cloud_api` over `history_sync`; then the newer event; then the longer value, because Kapso's form
+of a message knows more than Meta's of the same second; then the value itself, so that there is never a tie. An event
+that cannot say when it happened never beats one that can.
+
+Each row keeps the rank of the telling that each field came from (`Message.told`), so a row and a telling merge without
+the other tellings, in any order. The comparison is made here between tellings of one batch, and against the row in
+contacts/statements/write_messages.py.
 """
 
 from __future__ import annotations
@@ -51,13 +54,14 @@ def _columns(told: MessageTold) -> dict[str, Any]:
 
 
 def _rank(told: MessageTold, field: str, values: tuple[Any, ...]) -> str:
-    """Fixed width, so that they compare as text: real type, content at hand, origin, milliseconds, digest of the value."""
+    """Fixed width, so that ranks compare as text, from the most to the least telling part."""
     real = field != "body" or told.message_type not in PLACEHOLDER_TYPES
     # A body without its type's data has only a label for content ("[text]", "Photo").
     present = field != "body" or bool(told.payload)
     millis = int(told.at.timestamp() * 1000) if told.timed else 0
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:8]
-    return f"{real:d}{present:d}{ORIGIN_RANK.get(told.origin, 2)}{millis:014d}{digest}"
+    value = json.dumps(values, sort_keys=True, default=str)
+    digest = hashlib.sha256(value.encode()).hexdigest()[:8]
+    return f"{real:d}{present:d}{ORIGIN_RANK.get(told.origin, 2)}{millis:014d}{min(len(value), 9999999):07d}{digest}"
 
 
 def merge(tellings: Iterable[MessageTold]) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection, transaction
 
 from contacts.models import Contact, Conversation, Message
 from kapso_sync.models import WebhookDelivery
@@ -14,6 +16,7 @@ from tests.builders import (
     ANA,
     ANA_ID,
     BEA,
+    BEA_ID,
     LIMA,
     RECEIVED,
     SAOPAULO,
@@ -21,13 +24,17 @@ from tests.builders import (
     Desk,
     Json,
     batch,
+    contact_updated,
     error,
     message,
     meta,
     moment,
     reaction,
     sent,
+    session_event,
     status,
+    system_line,
+    user_id_update,
 )
 from tests.state import crm_state
 
@@ -91,8 +98,6 @@ def test_sent_and_failed_of_one_wamid_are_both_applied(desk: Desk) -> None:
 
 
 def test_a_retry_after_our_503_is_processed_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    from django.db import OperationalError
-
     def down(*_: Any) -> None:
         raise OperationalError
 
@@ -180,6 +185,21 @@ def test_a_caption_is_not_lost_to_a_telling_without_it(desk: Desk, swapped: bool
     full = message("a", 0, text=None, type="image", image={"id": "m1", "caption": "Mira"})
     desk.told(*((full, bare) if swapped else (bare, full)))
     assert desk.row("a").content == "Mira"
+
+
+@pytest.mark.parametrize("direction_of_the_newer", ["inbound", "outbound"])
+def test_a_message_told_in_both_directions_has_one_result(desk: Desk, direction_of_the_newer: str) -> None:
+    """Status and direction always fit together, whichever telling comes first."""
+    newer, older = (message, sent) if direction_of_the_newer == "inbound" else (sent, message)
+    results = []
+    for phone, order in ((ANA, (0, 1)), (BEA, (1, 0))):
+        told = (older("a" + phone, 0, phone=phone), newer("a" + phone, 5, phone=phone))
+        desk.told(*(told[index] for index in order))
+        row = desk.row("a" + phone)
+        clocks = (desk.lead(phone).last_contact_at, desk.lead(phone).last_inbound_at)
+        results.append((row.direction, row.status, row.sent_at, clocks))
+    assert results[0] == results[1]
+    assert results[0][:2] == (direction_of_the_newer, "received" if newer is message else "sent")
 
 
 # Batches
@@ -271,7 +291,7 @@ def test_a_batch_may_name_its_number_once(desk: Desk) -> None:
 
 def test_replaying_everything_shuffled_and_twice_is_as_once_in_order(desk: Desk) -> None:
     for body in HISTORY:
-        desk.post(body, "" if "object" in body else RECEIVED)
+        desk.post(body, "" if "object" in body or "type" in body else RECEIVED)
     before = crm_state()
     keys = list(WebhookDelivery.objects.values_list("pk", flat=True))
     shuffle = random.Random(7)  # noqa: S311
@@ -280,35 +300,37 @@ def test_replaying_everything_shuffled_and_twice_is_as_once_in_order(desk: Desk)
         for pk in keys:
             replay_in_batches(WebhookDelivery.objects.filter(pk=pk))
         assert crm_state() == before
-    assert Contact.objects.living().count() == 2
+    assert Contact.objects.living().count() == 3
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_arriving_in_any_order_ends_in_the_same_crm(desk: Desk, seed: int) -> None:
-    """Posted in order to one workspace's number; then in another order, to empty tables."""
-    shuffled = HISTORY + HISTORY[:4]
-    random.Random(seed).shuffle(shuffled)  # noqa: S311
-    for body in shuffled:
-        desk.post(body, "" if "object" in body else RECEIVED)
-    otherwise = crm_state()
+def test_arriving_in_any_order_with_copies_ends_in_the_same_crm(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each body has its own time of receipt, whatever its place; all orders begin with empty tables."""
+    in_order = list(enumerate(HISTORY))
 
-    for model in (WebhookDelivery, Message):
-        model._base_manager.all().delete()
-    wipe()
-    for body in HISTORY:
-        desk.post(body, "" if "object" in body else RECEIVED)
-    assert otherwise == crm_state()
+    def state_after(bodies: list[tuple[int, Json]]) -> Any:
+        state = None
+        with contextlib.suppress(_UndoError), transaction.atomic():
+            for index, body in bodies:
+                at = moment(1000 + index)
+                monkeypatch.setattr("kapso_sync.views.timezone.now", lambda at=at: at)
+                event = "" if "object" in body or "type" in body else body.get("event", RECEIVED)
+                assert desk.post(body, event).status == 200
+            connection.check_constraints()
+            state = crm_state()
+            raise _UndoError
+        return state
+
+    expected = state_after(in_order)
+    for seed in range(10):
+        shuffled = in_order + in_order[seed % 7 :: 4]
+        random.Random(seed).shuffle(shuffled)  # noqa: S311
+        assert state_after(shuffled) == expected, f"seed {seed}"
 
 
-def wipe() -> None:
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "TRUNCATE contacts_contact, contacts_conversation, contacts_message, contacts_messagereceipt, "
-            "contacts_identity, contacts_identitylink, contacts_kapsosession, contacts_profilefact, "
-            "contacts_contactmerge CASCADE"
-        )
+class _UndoError(Exception):
+    pass
 
 
 HISTORY: list[Json] = [
@@ -322,4 +344,13 @@ HISTORY: list[Json] = [
     META_TWIN,
     message("h", 60, type="edit", edit={"original_message_id": "g", "message": {"type": "text", "text": {"body": "!"}}}, phone=BEA),
     sent("i", 70, phone=BEA, origin="business_app"),
+    contact_updated(ANA, "Ana Torres"),
+    session_event(f"session-{BEA}-{LIMA}", 80, phone=BEA, status="ended"),
+    message("j", 55, phone=BEA, user_id=BEA_ID),
+    user_id_update(65, ANA_ID, "PE.3000000000000001"),
+    message("k", 75, phone=ANA, user_id="PE.3000000000000001"),
+    message("l", 77, phone=ANA, user_id="PE.4000000000000001", name="Carla"),
+    system_line("m", 90, BEA, type="user_changed_number", wa_id="51933330001", user_id="PE.5000000000000001"),
+    message("n", 95, phone="51933330001"),
+    message("o", None, phone=BEA, text="untimed"),
 ]

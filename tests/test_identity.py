@@ -6,6 +6,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from contacts.models import Contact, ContactMerge, Conversation, Identity, Message
 from kapso_sync.models import WebhookDelivery
@@ -475,6 +476,61 @@ def test_a_username_joins_nobody_and_the_newest_counts(desk: Desk) -> None:
     desk.told(message("a", 0, username="ana"), message("b", 1, phone=BEA, username="ana"))
     desk.told(message("d", 5, username="ana.m"), message("c", 3, username="ana.old"))
     assert (desk.lead(ANA).username, desk.lead(BEA).username) == ("ana.m", "ana")
+
+
+# Rows made by hand
+
+
+def by_hand(desk: Desk, **fields: Any) -> Contact:
+    return Contact.objects.create(workspace=desk.numbers[LIMA].workspace, **fields)
+
+
+def test_a_lead_typed_in_is_found_by_its_phone_and_its_name_stays(desk: Desk) -> None:
+    lead = by_hand(desk, phone=ANA, name="Doña Ana")
+    desk.told(message("a", 0, name="Ana"))
+    assert desk.only_lead == lead
+    assert (desk.only_lead.name, desk.only_lead.kapso_name) == ("Doña Ana", "Ana")
+
+
+@pytest.mark.parametrize("fields", [{}, {"phone": None, "user_id": ANA_ID}, {"user_id": ANA_ID}])
+def test_a_lead_typed_in_is_found_by_either_identity(desk: Desk, fields: Json) -> None:
+    lead = by_hand(desk, phone=ANA, business_scoped_user_id=ANA_ID)
+    desk.told(message("a", 0, **fields))
+    assert (desk.only_lead, who(desk.only_lead)) == (lead, (ANA, ANA_ID))
+
+
+def test_a_lead_typed_in_is_known_to_contact_updated(desk: Desk) -> None:
+    by_hand(desk, phone=ANA)
+    assert desk.post(contact_updated(ANA, "Ana"), "").json["status"] == "processed"
+    assert desk.only_lead.kapso_name == "Ana"
+
+
+def test_a_lead_typed_in_with_a_former_number_of_another_loses_no_message(desk: Desk) -> None:
+    desk.told(message("a", 0))
+    desk.told(system_line("line", 10, ANA, type="user_changed_number", wa_id=NEW_PHONE))
+    by_hand(desk, phone=ANA, name="Typed")
+    desk.told(message("b", 20, phone=NEW_PHONE), message("c", 100, phone=ANA))
+    assert desk.row("c").contact is not None
+    connection.check_constraints()
+
+
+def test_a_lead_that_is_given_the_former_number_of_another_loses_no_message(desk: Desk) -> None:
+    desk.told(message("a", 0), message("z", 0, phone=BEA))
+    desk.told(system_line("line", 10, ANA, type="user_changed_number", wa_id=NEW_PHONE))
+    lead = desk.lead(BEA)
+    lead.phone = ANA
+    lead.save()
+    desk.told(message("c", 100, phone=ANA), message("d", 101, phone=BEA), message("e", 102, phone=NEW_PHONE))
+    assert not Message.objects.filter(contact=None).exists()
+    connection.check_constraints()
+
+
+def test_two_leads_typed_in_become_one_by_proof(desk: Desk) -> None:
+    by_hand(desk, phone=ANA, name="Ana", tags=["a"])
+    by_hand(desk, business_scoped_user_id=ANA_ID, email="ana@example.com", tags=["b"])
+    desk.told(message("a", 0, user_id=ANA_ID))
+    lead = desk.only_lead
+    assert (who(lead), lead.name, lead.email, lead.tags) == ((ANA, ANA_ID), "Ana", "ana@example.com", ["a", "b"])
 
 
 # Borders

@@ -18,6 +18,7 @@ from django.test.utils import CaptureQueriesContext
 
 import contacts.sync
 from contacts.events import MessageTold
+from contacts.people import PeopleChanged
 from contacts.models import Contact, Conversation, KapsoSession, Message, PhoneNumber
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.replaying import replay_in_batches
@@ -332,6 +333,20 @@ HOSTILE = {
 }
 
 
+NUMBERS = ["1e999", "-1e999", "1e-999", "0.1e308", "9" * 900, "-0", "1E400"]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_out_of_range_are_data(desk: Desk, number: str) -> None:
+    body = message("a", type="order", order={"n": "N"}, referral={"n": "N"}, timestamp="N", statuses=[], errors=[{"code": "N"}])
+    body["message"]["kapso"] |= {"statuses": [{"status": "x", "timestamp": "N", "errors": [{"code": "N", "n": "N"}]}]}
+    body["conversation"] |= {"updated_at": "N", "phone_number": "N"}
+    raw = json.dumps(body).replace('"N"', number).encode()
+    for direction in (b"inbound", b"outbound"):
+        answer = desk.post(raw.replace(b"inbound", direction).replace(b'"a"', b'"%s"' % direction))
+        assert (answer.status, answer.json["status"]) == (200, "processed"), answer.delivery.error
+
+
 @pytest.mark.parametrize(("raw", "reason"), HOSTILE.values(), ids=HOSTILE)
 def test_a_body_that_cannot_be_used_is_stored_and_ignored(desk: Desk, raw: bytes, reason: str) -> None:
     answer = desk.post(raw)
@@ -504,6 +519,29 @@ def test_a_handoff_waits_for_its_thread(desk: Desk) -> None:
     assert Conversation.objects.get().handoff_at == moment(30)
 
 
+def handoff(**changes: Any) -> Json:
+    told = {"event": "workflow.execution.handoff", "workflow_execution_id": "x", "whatsapp_conversation_id": "s"}
+    return told | {"occurred_at": moment(30).isoformat()} | changes
+
+
+def test_a_handoff_told_by_somebody_else_first_does_not_suppress_the_true_one(desk: Desk) -> None:
+    desk.told(message("a", session="s"))
+    desk.post(handoff(), "", secret="saopaulo-secret")
+    assert Conversation.objects.get().handoff_at is None
+    desk.post(handoff(), "", secret="lima-secret")
+    assert Conversation.objects.get().handoff_at == moment(30)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=str)
+def test_a_handoff_told_twice_has_one_result_in_either_order(desk: Desk, order: tuple[int, int]) -> None:
+    desk.told(message("a", session="s"))
+    told = (handoff(), handoff(occurred_at=moment(40).isoformat(), handoff={"reason": "Wants a person"}))
+    for index in order:
+        desk.post(told[index], "")
+    thread = Conversation.objects.get()
+    assert (thread.handoff_at, thread.handoff_reason) == (moment(40), "Wants a person")
+
+
 @pytest.mark.parametrize("event", ["workflow.execution.started", "workflow.execution.completed", "workflow.handoff"])
 def test_other_workflow_events_are_no_handoff(desk: Desk, event: str) -> None:
     desk.told(message("a", session="s"))
@@ -590,6 +628,47 @@ def test_a_sync_that_raises_is_kept_as_failed(desk: Desk, monkeypatch: pytest.Mo
 
 def fail(*_: Any, **__: Any) -> None:
     raise RuntimeError("a mistake of ours")
+
+
+@pytest.mark.parametrize("text", ["NUL \x00", "a lone surrogate \ud83d", "x" * 100_000, "%s {0}"], ids=repr)
+def test_an_error_with_any_text_is_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    def fail_with_text(*_: Any, **__: Any) -> None:
+        raise ValueError(text)
+
+    monkeypatch.setattr(contacts.sync, "refresh", fail_with_text)
+    answer = desk.post(TOLD)
+    assert (answer.status, answer.json["status"]) == (200, "failed")
+    assert "ValueError" in answer.delivery.error
+
+
+@pytest.mark.parametrize("where", ["normalise", "event_name", "numbers_named"])
+def test_a_format_that_raises_is_stored_all_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(f"kapso_sync.formats.{where}", fail)
+    answer = desk.post(TOLD)
+    assert (answer.status, answer.json["status"], answer.delivery.raw_body) == (200, "failed", TOLD)
+
+
+@pytest.mark.parametrize("bumps", range(6))
+def test_a_batch_that_is_in_the_way_of_others_again_and_again_is_stored(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, bumps: int
+) -> None:
+    """Deadlocks, and then the news that people changed: however many tries that takes."""
+    apply, tries = contacts.sync.apply, iter(range(99))
+
+    def bump(told: Any, **options: Any) -> Any:
+        attempt = next(tries)
+        if attempt < bumps:
+            raise OperationalError("deadlock") from psycopg.errors.DeadlockDetected()
+        if attempt == bumps:
+            raise PeopleChanged
+        return apply(told, **options)
+
+    monkeypatch.setattr(contacts.sync, "apply", bump)
+    answer = desk.post(TOLD)
+    assert answer.status == 200
+    assert answer.delivery.status in ("processed", "failed")
 
 
 def test_a_failed_delivery_is_processed_after_the_fix(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
