@@ -25,6 +25,7 @@ from kapso_sync.replaying import replay_in_batches
 from tests.builders import (
     ANA,
     ANA_ID,
+    BEA,
     LIMA,
     RECEIVED,
     SAOPAULO,
@@ -40,6 +41,7 @@ from tests.builders import (
     reaction,
     sent,
     session_event,
+    system_line,
 )
 from tests.conftest import Cast
 from tests.kapso import Kapso, sign
@@ -641,11 +643,8 @@ def test_an_error_with_any_text_is_kept(desk: Desk, monkeypatch: pytest.MonkeyPa
     assert "ValueError" in answer.delivery.error
 
 
-@pytest.mark.parametrize("where", ["normalise", "event_name", "numbers_named"])
-def test_a_format_that_raises_is_stored_all_the_same(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, where: str
-) -> None:
-    monkeypatch.setattr(f"kapso_sync.formats.{where}", fail)
+def test_a_format_that_raises_is_stored_all_the_same(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kapso_sync.formats.normalise", fail)
     answer = desk.post(TOLD)
     assert (answer.status, answer.json["status"], answer.delivery.raw_body) == (200, "failed", TOLD)
 
@@ -708,6 +707,31 @@ def test_a_poisoned_item_does_not_take_the_others_with_it(
     assert "ValueError: poison" in answer.delivery.error
     applied = set(Message.objects.values_list("kapso_message_id", flat=True))
     assert applied == {f"m{index}" for index in range(8)} - {f"m{position}"}
+
+
+def test_an_item_that_breaks_a_rule_at_commit_does_not_take_the_others_with_it(real_desk: Desk) -> None:
+    """Constraints that are checked at COMMIT are not seen by a savepoint."""
+    real_desk.told(message("a", 0))
+    real_desk.told(system_line("line", 10, ANA, type="user_changed_number", wa_id="51922220001"))
+    Contact.objects.create(workspace=real_desk.numbers[LIMA].workspace, phone=ANA)
+    answer = real_desk.post(batch(message("b", 100), message("other", 101, phone=BEA)))
+    assert (answer.status, real_desk.row("other").contact) == (200, real_desk.lead(BEA))
+
+
+def test_a_copy_that_waits_for_the_first_gives_up_in_time(real_desk: Desk) -> None:
+    """The first is still being stored by somebody else, and takes its time."""
+    delivery = real_desk.post(TOLD, key="k").delivery
+    with another_connection() as other:
+        other.execute("SELECT 1 FROM kapso_sync_webhookdelivery WHERE id = %s FOR UPDATE", [delivery.pk])
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '300ms'")
+        begun = time.monotonic()
+        answer = real_desk.post(TOLD, key="k")
+        took = time.monotonic() - begun
+        other.rollback()
+    connection.close()
+    assert answer.status == 503, "it could not be stored: Kapso is to send it again"
+    assert took < 0.6, "it waited for the lock more than once"
 
 
 def test_a_lock_held_too_long_is_given_up_and_stored(real_desk: Desk) -> None:
@@ -833,6 +857,14 @@ def test_one_message_takes_at_most_eight_statements(real_desk: Desk) -> None:
     every = (new, known, by_phone, by_id, answer, receipt)
     assert (new[1], new[-1]) == ("BEGIN", "COMMIT"), "transaction control is counted"
     assert max(map(len, every)) <= 8, every
+
+
+def test_learning_a_user_id_takes_a_fixed_number_more(real_desk: Desk) -> None:
+    """It changes who is who: the batch is applied again, alone, and people are derived anew."""
+    phones = [f"519222200{index:02}" for index in range(20)]
+    real_desk.told(batch(*(message(f"{phone}-a", 0, phone=phone) for phone in phones)))
+    told = [message(f"{phone}-b", 5, phone=phone, user_id=f"PE.{phone}") for phone in phones]
+    assert len(statements(real_desk, batch(*told[1:]))) == len(statements(real_desk, told[0])) <= 25
 
 
 def test_a_hundred_messages_of_ten_people_take_as_many_statements_as_one(real_desk: Desk) -> None:
