@@ -64,7 +64,7 @@ class MessageTold:
     `wamid` identifies the message together with `number`. `at` is when this telling says it was written or, for a
     receipt that carries the message, when the receipt happened; `timed` is False where the provider gave no usable
     time and `at` is the time of receipt. `content` is the full readable text or a label, `payload` the type-specific
-    data. `target` is the WAMID that a reaction, edit or revoke acts on.
+    data; `is_label` says that the provider left that data out, so that the content is a mere label. `target` is the WAMID that a reaction, edit or revoke acts on.
     """
 
     number: str
@@ -78,6 +78,7 @@ class MessageTold:
     session: Session | None = None
     origin: str = "cloud_api"
     payload: Mapping[str, Any] = field(default_factory=dict)
+    is_label: bool = False
     media_url: str = ""
     transcript: str = ""
     reply_to: str = ""

@@ -54,6 +54,8 @@ def apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool = False) -> 
         raise PeopleChanged
     rows = {key: merge(event for _, event in tellings) for key, tellings in messages.items()}
     written = write(rows, receipted, placement)
+    if written.is_misplaced and not alone:
+        raise PeopleChanged
     if placement.seeds:
         regrouped = people.regroup(placement.seeds, placement.former_leads)
         written.contacts |= regrouped.contacts

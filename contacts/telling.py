@@ -24,7 +24,7 @@ PLACEHOLDER_TYPES = {"", "unsupported", "media_placeholder"}
 
 # field -> the columns that are taken together from the best telling of it.
 FIELDS = {
-    "body": ("direction", "message_type", "content", "payload"),
+    "body": ("message_type", "content", "payload"),
     "media_url": ("media_url",),
     "transcript": ("transcript",),
     "reply_to": ("reply_to",),
@@ -38,7 +38,6 @@ FIELDS = {
 
 def _columns(told: MessageTold) -> dict[str, Any]:
     return {
-        "direction": told.direction,
         "message_type": told.message_type[:64],
         "content": told.content,
         "payload": dict(told.payload),
@@ -57,7 +56,7 @@ def _rank(told: MessageTold, field: str, values: tuple[Any, ...]) -> str:
     """Fixed width, so that ranks compare as text, from the most to the least telling part."""
     real = field != "body" or told.message_type not in PLACEHOLDER_TYPES
     # A body without its type's data has only a label for content ("[text]", "Photo").
-    present = field != "body" or bool(told.payload)
+    present = field != "body" or not told.is_label
     millis = int(told.at.timestamp() * 1000) if told.timed else 0
     value = json.dumps(values, sort_keys=True, default=str)
     digest = hashlib.sha256(value.encode()).hexdigest()[:8]
@@ -75,6 +74,8 @@ def merge(tellings: Iterable[MessageTold]) -> dict[str, Any]:
             if rank > merged["told"].get(field, "") or names[0] not in merged:
                 merged.update(zip(names, values, strict=True))
                 merged["told"][field] = rank
+        # Outbound, once any of them says so: only our side is told of statuses.
+        merged["direction"] = max(told.direction, merged.get("direction", "inbound"))
         merged["earliest_at"] = min(told.at, merged.get("earliest_at", told.at))
         merged["origin"] = max(told.origin, merged.get("origin", ""), key=lambda o: ORIGIN_RANK.get(o, 0))
     merged["told"] = {field: rank for field, rank in merged["told"].items() if rank}

@@ -45,6 +45,8 @@ class Place:
     message_id: int | None
     is_message: bool
     makes_person: bool
+    phone: str | None
+    user_id: str | None
     node: int | None
     contact_id: int | None
     conversation_id: int | None
@@ -171,6 +173,7 @@ class Written:
     contacts: set[int] = field(default_factory=set)
     conversations: set[int] = field(default_factory=set)
     left: set[int] = field(default_factory=set)  # threads that a message went away from
+    is_misplaced: bool = False  # somebody else told of one of the messages meanwhile: ask again whose it is
 
 
 def write(
@@ -187,6 +190,7 @@ def write(
         columns
         | {"workspace_id": place.workspace_id, "number_id": number, "wamid": wamid}
         | {"contact_id": place.contact_id, "conversation_id": place.conversation_id}
+        | {"placed_phone": place.phone, "placed_user_id": place.user_id}
         for ((number, wamid), columns) in messages.items()
         for place in (places[number, wamid],)
     ]
@@ -200,8 +204,9 @@ def write(
         "messages": rows,
         "receipted": heard,
         "waiting": [row for row in waiting if row[1]],
+        "leads": sorted({place.contact_id for place in placement.places if place.contact_id}),
     }
-    run(WRITE_MESSAGES, [as_json(batch)])
+    misplaced = any(wamid for _, _, wamid in run(WRITE_MESSAGES, [as_json(batch)]))
     return Written(
         contacts={place.contact_id for place in placement.places if place.contact_id},
         conversations={place.conversation_id for place in placement.places if place.conversation_id},
@@ -210,4 +215,5 @@ def write(
             for place in placement.places
             if place.former_conversation_id and place.former_conversation_id != place.conversation_id
         },
+        is_misplaced=misplaced,
     )

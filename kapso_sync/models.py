@@ -45,7 +45,9 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
 
     def waiting_for(self, number: PhoneNumber) -> Self:
         """What came for this number before it was registered here, or while it was set inactive."""
-        names_it = Q(phone_number_id=number.phone_number_id) | Q(error__contains=f" {number.phone_number_id} ")
+        names_it = Q(phone_number_id=number.phone_number_id) | Q(
+            error__contains=f" {number.phone_number_id} "
+        )
         status = self.model.Status
         waits = Q(status=status.UNROUTABLE) | Q(status=status.IGNORED, error__contains=INACTIVE)
         return self.filter(names_it, waits)

@@ -75,6 +75,12 @@ BEGIN
         ON CONFLICT (workspace_id, kind, value) DO UPDATE SET contact_id = NEW.id, home_id = NEW.id
         WHERE contacts_identity.contact_id IS NULL
         RETURNING id INTO phone_identity;
+        -- A phone that was only ever typed, and typed wrong, is nobody's.
+        IF TG_OP = 'UPDATE' AND phone_identity IS NOT NULL THEN
+            UPDATE contacts_identity SET contact_id = NULL, home_id = NULL
+            WHERE workspace_id = NEW.workspace_id AND kind = 'phone' AND value = OLD.phone
+              AND contact_id = NEW.id AND first_seen_at IS NULL;
+        END IF;
     END IF;
     IF NEW.business_scoped_user_id IS NOT NULL THEN
         INSERT INTO contacts_identity (workspace_id, kind, value, contact_id, home_id)
@@ -122,6 +128,11 @@ CREATE TRIGGER contacts_conversation_updated_by_hand AFTER UPDATE OF kapso_conve
 CREATE FUNCTION contacts_message_made_by_hand() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.earliest_at := COALESCE(NEW.earliest_at, NEW.sent_at);
+    -- Its text counts as one told by an event of its time (contacts/telling.py has the form of a rank).
+    IF NEW.told = '{}' AND NEW.content <> '' THEN
+        NEW.told := jsonb_build_object('body',
+            '112' || lpad((extract(epoch FROM NEW.sent_at) * 1000)::bigint::text, 14, '0') || repeat('0', 15));
+    END IF;
     IF NEW.phone_number_id IS NULL THEN
         SELECT phone_number_id INTO NEW.phone_number_id FROM contacts_conversation WHERE id = NEW.conversation_id;
     END IF;

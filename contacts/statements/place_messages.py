@@ -56,10 +56,12 @@ WITH ask AS MATERIALIZED (
     LEFT JOIN contacts_identity node ON node.id = contacts_node(
         merged.workspace_id, merged.number_id, merged.phone, merged.user_id, merged.session, merged.at)
     LEFT JOIN contacts_kapsosession s
-        ON node.id IS NULL AND s.phone_number_id = merged.number_id AND s.kapso_conversation_id = merged.session
-    LEFT JOIN contacts_conversation thread ON thread.id = s.conversation_id
+        -- A number may have been given to another workspace since: its old threads stay where they were.
+        ON node.id IS NULL AND s.workspace_id = merged.workspace_id AND s.phone_number_id = merged.number_id AND s.kapso_conversation_id = merged.session
+    LEFT JOIN contacts_conversation thread
+        ON thread.id = s.conversation_id AND thread.workspace_id = merged.workspace_id
 )
-SELECT what, idx, workspace_id, number_id, message_id, is_message, makes_person, node, lead,
+SELECT what, idx, workspace_id, number_id, message_id, is_message, makes_person, phone, user_id, node, lead,
        COALESCE((SELECT id FROM contacts_conversation c WHERE c.contact_id = lead AND c.phone_number_id = number_id),
                 CASE WHEN lead = contact_id THEN conversation_id END),
        -- The lead and thread that a message is to leave: what was told of it since names somebody else.

@@ -30,9 +30,12 @@ def _earliest_fact(name: str) -> str:
     )
 
 
-def _newest_identity(kind: str) -> str:
+def _newest_identity(kind: str, column: str) -> str:
     return (
         f"(SELECT i.value FROM contacts_identity i WHERE i.contact_id = c.id AND i.kind = '{kind}' "
+        # Somebody may have typed one of its old ones into another lead: there it stays.
+        f"AND NOT EXISTS (SELECT FROM contacts_contact o WHERE o.workspace_id = c.workspace_id "
+        f"AND o.{column} = i.value AND o.id <> c.id AND o.id NOT IN (SELECT id FROM lead)) "
         'ORDER BY i.last_seen_at DESC NULLS LAST, i.value COLLATE "C" DESC LIMIT 1)'
     )
 
@@ -199,11 +202,12 @@ WITH batch AS MATERIALIZED (
     JOIN contacts_identity first ON first.id = contacts_holder(f.identity_id, f.first_at)
     JOIN contacts_identity last ON last.id = contacts_holder(f.identity_id, f.last_at)
 ), derived AS (
-    SELECT c.id, {_newest_identity("phone")} AS phone, {_newest_identity("user")} AS business_scoped_user_id,
+    SELECT c.id, {_newest_identity("phone", "phone")} AS phone, {_newest_identity("user", "business_scoped_user_id")} AS business_scoped_user_id,
            COALESCE({_newest_fact("parent")}, '') AS parent_user_id,
            COALESCE({_newest_fact("username")}, '') AS username,
            CASE WHEN c.name IN ('', c.chosen_name) THEN chosen.name ELSE c.name END AS name,
-           chosen.name AS chosen_name,
+           -- Once typed it is the team's, also where the provider chooses the same.
+           CASE WHEN c.name IN ('', c.chosen_name) THEN chosen.name ELSE c.chosen_name END AS chosen_name,
            COALESCE({_newest_fact("name")}, '') AS kapso_name,
            CASE WHEN c.source IN ('', 'whatsapp', former.label) THEN COALESCE(label.label, 'whatsapp')
                 ELSE c.source END AS source,

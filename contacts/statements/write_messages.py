@@ -15,7 +15,6 @@ _BODY_IS_BETTER = """COALESCE(EXCLUDED.told->>'body', '') > COALESCE(known.told-
 _MERGED = ",\n        ".join(
     _best(*pair)
     for pair in (
-        ("body", "direction"),
         ("body", "message_type"),
         ("body", "payload"),
         ("media_url", "media_url"),
@@ -112,6 +111,7 @@ WITH batch AS MATERIALIZED (
         content_before_edit = CASE WHEN {_BODY_IS_BETTER} AND known.content_before_edit IS NOT NULL
                                    THEN EXCLUDED.content ELSE known.content_before_edit END,
         {_MERGED},
+        direction = GREATEST(known.direction, EXCLUDED.direction),  -- outbound, once anything says so
         origin = CASE WHEN array_position(ARRAY['history_sync', 'cloud_api', 'business_app'], EXCLUDED.origin::text)
                          > COALESCE(array_position(ARRAY['history_sync', 'cloud_api', 'business_app'], known.origin::text), 0)
                       THEN EXCLUDED.origin ELSE known.origin END,
@@ -120,7 +120,7 @@ WITH batch AS MATERIALIZED (
         sent_at = COALESCE(
             (SELECT r.sent_at FROM contacts_messagereceipt r
              WHERE r.phone_number_id = EXCLUDED.phone_number_id AND r.kapso_message_id = EXCLUDED.kapso_message_id
-               AND EXCLUDED.direction = 'outbound'),
+               AND 'outbound' IN (known.direction, EXCLUDED.direction)),
             LEAST(known.earliest_at, EXCLUDED.earliest_at)),
         delivered_at = LEAST(known.delivered_at, EXCLUDED.delivered_at),
         read_at = LEAST(known.read_at, EXCLUDED.read_at),
@@ -128,6 +128,7 @@ WITH batch AS MATERIALIZED (
         error_code = COALESCE(EXCLUDED.error_code, known.error_code),
         error_message = COALESCE(NULLIF(EXCLUDED.error_message, ''), known.error_message),
         told = jsonb_strip_nulls(jsonb_build_object({_TOLD}))
+    RETURNING phone_number_id, kapso_message_id, phone, user_id
 ), receipted AS (
     UPDATE contacts_message known SET
         contact_id = COALESCE(row.contact_id, known.contact_id),
@@ -157,5 +158,25 @@ WITH batch AS MATERIALIZED (
     FROM batch, jsonb_array_elements(j->'waiting') AS row
     WHERE m.id = (row->>0)::bigint
 )
-SELECT 1
+-- Writers of a lead wait for each other here. REFRESH_DERIVED, a statement later, then sees all that the one before
+-- has written; waiting there, it would overwrite it with what it had computed before.
+SELECT c.id, NULL::bigint, NULL::text FROM (
+    SELECT c.id FROM contacts_contact c WHERE c.id IN (
+        SELECT row::bigint FROM batch, jsonb_array_elements_text(j->'leads') AS row
+        UNION
+        SELECT mate.contact_id FROM batch, jsonb_array_elements_text(j->'leads') AS row
+        JOIN contacts_identity u ON u.contact_id = row::bigint AND u.is_shared AND u.kind = 'user'
+        JOIN contacts_identitylink held ON held.b_id = u.id AND held.kind IN ('seen', 'named')
+        JOIN contacts_identity p ON p.id = held.a_id AND p.is_shared
+        JOIN contacts_identitylink also ON also.a_id = p.id AND also.kind IN ('seen', 'named')
+        JOIN contacts_identity mate ON mate.id = also.b_id)
+    ORDER BY c.id FOR NO KEY UPDATE
+) AS c
+UNION ALL
+-- Messages that somebody else told of at the same time, naming another identity: whose they are is to be asked again.
+SELECT NULL, told.phone_number_id, told.kapso_message_id
+FROM told JOIN batch ON true JOIN jsonb_to_recordset(j->'messages') AS row (
+    number_id bigint, wamid text, placed_phone text, placed_user_id text)
+    ON row.number_id = told.phone_number_id AND row.wamid = told.kapso_message_id
+WHERE (told.phone, told.user_id) IS DISTINCT FROM (row.placed_phone, row.placed_user_id)
 """

@@ -125,6 +125,7 @@ def _message(telling: Telling) -> MessageTold:
         session=session_in(telling.conversation, kapso, at=at, received_at=telling.received_at),
         origin=telling.origin if telling.origin in ORIGINS else "cloud_api",
         payload=_payload(message_type, message, kapso, telling.plain),
+        is_label=message.get(message_type) is None and not telling.plain,
         media_url=text(kapso.get("media_url")) or text(dig(kapso, "media_data", "url")),
         transcript=text(dig(kapso, "transcript", "text")),
         reply_to=_reply_to(table(message.get("context"))),
