@@ -5,34 +5,35 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from contacts.events import AutomationTold
-from contacts.models import AutomationEvent, KapsoSession
+from contacts.facts import as_json
+from contacts.models import KapsoSession
 from contacts.refresh import refresh
+from contacts.statements import run
+from contacts.statements.record_automation import RECORD_AUTOMATION
 from contacts.writing import Written
 
 
-def record(told: Collection[AutomationTold], served_numbers: list[str] | None) -> set[str]:
+def apply_automation(told: Collection[tuple[AutomationTold, list[str] | None]]) -> set[str]:
     """Keep the facts and refresh their threads; returns the session ids that no thread is known for yet.
 
+    Each event comes with Meta's ids of the numbers that its delivery's signature speaks for, None for all of them.
     The fact waits for its session as well as a session for its thread: whichever comes last, the thread is flagged.
     """
-    AutomationEvent.objects.bulk_create(
-        [
-            AutomationEvent(
-                kapso_conversation_id=event.session_id,
-                execution_id=event.execution_id,
-                kind=event.kind,
-                reason=event.reason,
-                at=event.at,
-                served_numbers=served_numbers,
-            )
-            for event in told
-        ],
-        ignore_conflicts=True,
-    )
-    wanted = {event.session_id for event in told}
-    sessions = KapsoSession.objects.filter(kapso_conversation_id__in=wanted).exclude(conversation=None)
-    if served_numbers is not None:
-        sessions = sessions.filter(phone_number__phone_number_id__in=served_numbers)
-    threads = dict(sessions.values_list("conversation_id", "kapso_conversation_id"))
-    refresh(Written(conversations={thread for thread in threads if thread}), set())
-    return wanted - set(threads.values())
+    if not told:
+        return set()
+    rows = [
+        [event.session_id, event.execution_id, event.kind, event.reason, event.at, sorted(served or [])]
+        for event, served in told
+    ]
+    run(RECORD_AUTOMATION, [as_json(rows)])
+    served_by = [(event.session_id, served) for event, served in told]
+    sessions = KapsoSession.objects.filter(
+        kapso_conversation_id__in={session for session, _ in served_by}, conversation__isnull=False
+    ).values_list("kapso_conversation_id", "conversation_id", "phone_number__phone_number_id")
+    threads = {
+        session: thread
+        for session, thread, number in sessions
+        if any(told == session and (served is None or number in served) for told, served in served_by)
+    }
+    refresh(Written(conversations={thread for thread in threads.values() if thread}), set())
+    return {session for session, _ in served_by} - threads.keys()

@@ -193,7 +193,7 @@ def _load(seeds: set[int], leads: set[int]) -> Evidence:
 
 def _writers(rows: set[int], identities: set[int]) -> dict[int, int]:
     """The identities that hold messages which make a person, each with the id of a lead to be made if needed."""
-    return {row[0]: row[1] for row in run(WRITERS, [sorted(rows), sorted(identities)])}
+    return {row[0]: row[1] for row in run(WRITERS, {"rows": sorted(rows), "identities": sorted(identities)})}
 
 
 def _save(evidence: Evidence, assignment: Assignment, new: dict[int, int]) -> list[tuple[int, int]]:

@@ -8,15 +8,13 @@ contacts.people adds a fixed number more.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from contacts import people
 from contacts.events import (
-    AutomationTold,
     Event,
     IdentityChanged,
     MessageTold,
-    NumberTold,
     Person,
     ProfileTold,
     ReceiptsTold,
@@ -69,20 +67,6 @@ def apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool = False) -> 
         for (index, _, event), place in zip(mentions, about, strict=True)
         if isinstance(event, ProfileTold) and not place.contact_id
     }
-
-
-def apply_automation(told: Collection[AutomationTold], *, served_numbers: list[str] | None) -> set[str]:
-    """Record what workflows said of sessions; returns the session ids that no thread is known for yet.
-
-    `served_numbers` are Meta's ids of the numbers that the delivery's signature speaks for, None for all of them.
-    """
-    from contacts.automation import record
-
-    return record(told, served_numbers)
-
-
-def apply_number(number: PhoneNumber, event: NumberTold) -> None:
-    number.told(connected=event.connected, at=event.at)
 
 
 Tellings = dict[MessageKey, list[tuple[PhoneNumber, MessageTold]]]

@@ -306,6 +306,10 @@ class NumberAdmin(SuperuserAdmin):
     actions = None
     change_form_outer_before_template = "kapso_sync/number_steps.html"
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
+        """A number stays with its workspace: its threads are there."""
+        return ("workspace",) if obj else ()
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return False
 

@@ -156,6 +156,10 @@ class WebhookDelivery(models.Model):
         """The body as JSON; None if it is none. Trust it no further than its signature was checked."""
         return self._parsed[0]
 
+    @cached_property
+    def numbers_named(self) -> tuple[str, ...]:
+        return formats.numbers_named(self.payload)
+
     @property
     def unparseable(self) -> str:
         """Why the body is not JSON, in plain words; "" if it is."""
@@ -196,8 +200,7 @@ class WebhookDelivery(models.Model):
             idempotency_key=key if 0 < len(key) <= 255 else digest,
             **fields,
         )
-        named = formats.numbers_named(delivery.payload)
-        delivery.phone_number_id = named[0][:64] if named else ""
+        delivery.phone_number_id = next(iter(delivery.numbers_named), "")[:64]
         delivery.event = formats.event_name(delivery.payload, kept)
         return delivery
 

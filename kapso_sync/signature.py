@@ -38,9 +38,11 @@ def served_numbers(body: bytes, signature: str, numbers: Iterable[PhoneNumber]) 
         return None
     numbers = list(numbers)
     served = [number.phone_number_id for number in numbers if _made_by(body, told, number.secrets)]
+    if not any(number.secrets for number in numbers):
+        sign(body, "a number that is not here takes as long as one that is")
     if served:
         return served
-    if any(isinstance(number.webhook_secret, Undecryptable) for number in numbers):
+    if told and any(isinstance(number.webhook_secret, Undecryptable) for number in numbers):
         raise SecretUnreadable
     raise BadSignature
 

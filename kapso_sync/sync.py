@@ -12,14 +12,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
 import contacts.sync
+from contacts.automation import apply_automation
 from contacts.events import AutomationTold, Event, IdentityChanged, MessageTold, NumberTold
 from contacts.models import PhoneNumber
+from contacts.numbers import apply_numbers
 from contacts.people import PeopleChanged
 from kapso_sync import formats
+from kapso_sync.formats.reading import clean_text
 from kapso_sync.models import INACTIVE, WebhookDelivery
 
 logger = logging.getLogger(__name__)
@@ -52,7 +55,7 @@ class Part:
 
     def failed(self, error: Exception) -> None:
         self.status = Status.FAILED
-        self.reason = "".join(traceback.format_exception(error)).replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        self.reason = clean_text("".join(traceback.format_exception(error)))
 
 
 def receive(delivery: WebhookDelivery, numbers: Iterable[PhoneNumber]) -> None:
@@ -66,7 +69,7 @@ def receive(delivery: WebhookDelivery, numbers: Iterable[PhoneNumber]) -> None:
 
 def replay(deliveries: Sequence[WebhookDelivery]) -> None:
     """Bring stored deliveries into the CRM (again), in one transaction; saves what came of each."""
-    named = {number for delivery in deliveries for number in formats.numbers_named(delivery.payload)}
+    named = {number for delivery in deliveries for number in delivery.numbers_named}
     Batch(deliveries, PhoneNumber.objects.filter(phone_number_id__in=named), is_new=False).process()
 
 
@@ -91,7 +94,8 @@ class Batch:
 
     def _commit(self) -> None:
         alone = False
-        for attempt in range(1, ATTEMPTS + 1):
+        attempts = ATTEMPTS
+        while True:
             try:
                 with transaction.atomic():
                     if self._begin():
@@ -100,7 +104,8 @@ class Batch:
             except PeopleChanged:
                 alone = True
             except (OperationalError, IntegrityError) as error:
-                if _sqlstate(error) not in TRY_AGAIN or attempt == ATTEMPTS:
+                attempts -= 1
+                if _sqlstate(error) not in TRY_AGAIN or not attempts:
                     raise
             else:
                 return
@@ -113,11 +118,20 @@ class Batch:
                     self._apply_by_halves(self._applicable, error)
                     self._save()
         except Exception as again:  # noqa: BLE001 - see process
-            with transaction.atomic():
-                if self._begin():
-                    for part in self._applicable:
-                        part.failed(again)
-                    self._save()
+            self._give_up(again)
+
+    def _give_up(self, error: Exception) -> None:
+        """Not even halves could be committed: each delivery for itself, so that none pays for another."""
+        if len(self.deliveries) > 1:
+            for delivery in self.deliveries:
+                Batch([delivery], self.numbers.values(), is_new=self.is_new).process()
+            self.parts = []
+            return
+        with transaction.atomic():
+            if self._begin():
+                for part in self._applicable:
+                    part.failed(error)
+                self._save()
 
     @property
     def _applicable(self) -> list[Part]:
@@ -133,6 +147,7 @@ class Batch:
             try:
                 with transaction.atomic():
                     _apply(half, alone=True)
+                    connection.check_constraints()  # the deferred ones, which this savepoint would not meet
             except Exception as again:  # noqa: BLE001 - see process
                 self._apply_by_halves(half, again)
 
@@ -199,13 +214,18 @@ def _sqlstate(error: Exception) -> str | None:
 def _parts(delivery: WebhookDelivery, numbers: Mapping[str, PhoneNumber]) -> list[Part]:
     if delivery.unparseable:
         return [Part(delivery, (), None, Status.IGNORED, f"The body is {delivery.unparseable}.")]
-    items = formats.normalise(
-        delivery.payload,
-        headers={name.lower(): value for name, value in delivery.headers.items()},
-        received_at=delivery.earliest_received_at or delivery.received_at,
-        digest=delivery.body_sha256,
-        own_phones={number_id: number.own_phone for number_id, number in numbers.items()},
-    )
+    try:
+        items = formats.normalise(
+            delivery.payload,
+            headers={name.lower(): value for name, value in delivery.headers.items()},
+            received_at=delivery.earliest_received_at or delivery.received_at,
+            digest=delivery.body_sha256,
+            own_phones={number_id: number.own_phone for number_id, number in numbers.items()},
+        )
+    except Exception as error:  # noqa: BLE001 - see Batch.process
+        part = Part(delivery, (), None, Status.FAILED)
+        part.failed(error)
+        return [part]
     return [_route(delivery, item, numbers) for item in items]
 
 
@@ -213,15 +233,15 @@ def _route(delivery: WebhookDelivery, item: formats.Item, numbers: Mapping[str, 
     """Which number's item this is, and whether it is to be applied."""
     number = numbers.get(item.number)
     served = delivery.served_numbers
+    if served is not None and item.number and item.number not in served:
+        reason = f"It names the number {item.number}, which the signing secret does not serve."
+        return Part(delivery, (), None, Status.IGNORED, reason)
     if item.ignored.startswith(formats.UNREADABLE):
         return Part(delivery, (), number, Status.FAILED, item.ignored)
     if not item.events:
         return Part(delivery, (), number, Status.IGNORED, item.ignored)
     if not item.needs_number:
         return Part(delivery, item.events, None, Status.PROCESSED, item.ignored)
-    if served is not None and item.number and item.number not in served:
-        reason = f"It names the number {item.number}, which the signing secret does not serve."
-        return Part(delivery, (), None, Status.IGNORED, reason)
     if number is None:
         reason = f"No number {item.number or '(none is named)'} is registered here yet."
         return Part(delivery, (), None, Status.UNROUTABLE, reason)
@@ -243,18 +263,18 @@ def _apply(parts: list[Part], *, alone: bool) -> None:
         part = told[index][0]
         if len(part.events) == 1:
             part.status, part.reason = Status.IGNORED, reason
-    for part in parts:
-        if part.is_to_apply:
-            _apply_apart(part)
+    _apply_apart(parts)
 
 
-def _apply_apart(part: Part) -> None:
+def _apply_apart(parts: list[Part]) -> None:
     """The rare events that are about a number or an automation rather than about a person."""
-    for event in part.events:
-        if isinstance(event, NumberTold) and part.number:
-            contacts.sync.apply_number(part.number, event)
-        elif isinstance(event, AutomationTold):
-            served = part.delivery.served_numbers
-            if contacts.sync.apply_automation([event], served_numbers=served):
-                part.status = Status.IGNORED
-                part.reason = f"The conversation {event.session_id} is not known yet: it counts once it is."
+    told = [(part, event) for part in parts if part.is_to_apply for event in part.events]
+    apply_numbers(
+        [(part.number, event) for part, event in told if isinstance(event, NumberTold) and part.number]
+    )
+    automation = [(part, event) for part, event in told if isinstance(event, AutomationTold)]
+    unknown = apply_automation([(event, part.delivery.served_numbers) for part, event in automation])
+    for part, event in automation:
+        if event.session_id in unknown:
+            part.status = Status.IGNORED
+            part.reason = f"The conversation {event.session_id} is not known yet: it counts once it is."

@@ -17,6 +17,7 @@ Json = dict[str, Any]
 
 LIMA, SAOPAULO, UNKNOWN = "480115511990231", "512340099871245", "999999999999999"
 OWN_PHONE = "5115550142"
+PROJECT_SECRET = "project-secret"
 ANA, BEA = "51911110001", "51911110002"
 ANA_ID, BEA_ID = "PE.1000000000000001", "PE.1000000000000002"
 
@@ -137,7 +138,7 @@ def meta_status(wamid: str, word: str, at: int, *errors: Json) -> Json:
 
 
 def system_line(wamid: str, at: int, sender: str | None, **system: Any) -> Json:
-    """"User A changed from OLD to NEW": `system` says what changed."""
+    """ "User A changed from OLD to NEW": `system` says what changed."""
     told = {"id": wamid, "timestamp": str(START + at), "type": "system", "system": system}
     return meta({"messages": [told | ({} if sender is None else {"from": sender})]})
 
@@ -174,7 +175,7 @@ class Desk:
         event: str = RECEIVED,
         *,
         key: str | None = None,
-        secret: str = "project-secret",
+        secret: str = PROJECT_SECRET,
         **headers: str,
     ) -> Answer:
         """`body` is bytes, or data to serialise once."""

@@ -154,7 +154,8 @@ def test_taking_a_reaction_back_is_activity(desk: Desk) -> None:
 def test_edits_and_revokes_count_for_activity_only(desk: Desk, kind: str) -> None:
     acts: dict[str, Any] = {"original_message_id": "in"}
     acts |= {"message": {"type": "text", "text": {"body": "Hola!"}}} if kind == "edit" else {}
-    desk.told(message("in", 5), message("act", 30, type=kind, **{kind: acts}))
+    changes: dict[str, Any] = {"type": kind, kind: acts}
+    desk.told(message("in", 5), message("act", 30, **changes))
     assert clocks(desk.lead()) == (moment(30), None, moment(5))
 
 

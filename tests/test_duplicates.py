@@ -119,7 +119,12 @@ def test_a_copy_of_a_failed_delivery_is_its_next_try(desk: Desk, monkeypatch: py
     monkeypatch.undo()
     assert desk.post(message("a"), key="k").json["status"] == "processed"
     delivery = WebhookDelivery.objects.get()
-    assert (delivery.status, delivery.error, delivery.attempts, delivery.duplicates) == ("processed", "", 3, 2)
+    assert (delivery.status, delivery.error, delivery.attempts, delivery.duplicates) == (
+        "processed",
+        "",
+        3,
+        2,
+    )
 
 
 @pytest.mark.parametrize("outcome", ["ignored", "unroutable"])
@@ -187,19 +192,28 @@ def test_a_caption_is_not_lost_to_a_telling_without_it(desk: Desk, swapped: bool
     assert desk.row("a").content == "Mira"
 
 
-@pytest.mark.parametrize("direction_of_the_newer", ["inbound", "outbound"])
-def test_a_message_told_in_both_directions_has_one_result(desk: Desk, direction_of_the_newer: str) -> None:
-    """Status and direction always fit together, whichever telling comes first."""
-    newer, older = (message, sent) if direction_of_the_newer == "inbound" else (sent, message)
+@pytest.mark.parametrize("newer", ["inbound", "outbound"])
+def test_a_message_told_in_both_directions_is_ours_in_any_order(desk: Desk, newer: str) -> None:
     results = []
     for phone, order in ((ANA, (0, 1)), (BEA, (1, 0))):
-        told = (older("a" + phone, 0, phone=phone), newer("a" + phone, 5, phone=phone))
+        wamid, at = f"m-{phone}", {"inbound": 0, "outbound": 0} | {newer: 5}
+        told = message(wamid, at["inbound"], phone=phone), sent(wamid, at["outbound"], phone=phone)
         desk.told(*(told[index] for index in order))
-        row = desk.row("a" + phone)
-        clocks = (desk.lead(phone).last_contact_at, desk.lead(phone).last_inbound_at)
-        results.append((row.direction, row.status, row.sent_at, clocks))
-    assert results[0] == results[1]
-    assert results[0][:2] == (direction_of_the_newer, "received" if newer is message else "sent")
+        row, lead = desk.row(wamid), desk.lead(phone)
+        results.append((row.direction, row.status, row.sent_at, lead.last_contact_at, lead.last_inbound_at))
+    at_sent = moment(at["outbound"])
+    assert results == [("outbound", "sent", at_sent, at_sent, None)] * 2
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_an_edit_of_itself_is_shown_as_it_was_told_best(desk: Desk, swapped: bool) -> None:
+    def edit(at: int, text: str) -> Json:
+        told = {"original_message_id": "e", "message": {"type": "text", "text": {"body": text}}}
+        return message("e", at, type="edit", edit=told)
+
+    told = [edit(0, "older"), edit(5, "newer")]
+    desk.told(*(told[::-1] if swapped else told))
+    assert desk.row("e").content == "newer"
 
 
 # Batches
@@ -228,7 +242,9 @@ def test_a_single_body_under_a_batchs_header_is_single(desk: Desk) -> None:
     assert desk.row("a").contact == desk.only_lead
 
 
-@pytest.mark.parametrize("changes", [{"batch": False}, {"type": None}, {"batch_info": None}, {"batch": "true"}])
+@pytest.mark.parametrize(
+    "changes", [{"batch": False}, {"type": None}, {"batch_info": None}, {"batch": "true"}]
+)
 def test_a_list_of_messages_is_a_batch_whatever_it_says(desk: Desk, changes: Json) -> None:
     assert desk.post(batch(message("a"), message("b"), **changes)).json["status"] == "processed"
     assert Message.objects.count() == 2
@@ -246,7 +262,8 @@ def test_a_batch_for_two_workspaces_is_shown_to_neither(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [None, 7, "x", [], {}, {"message": None}, {"message": []}, {"message": {"id": None}}, [message("x")]]
+    "bad",
+    [None, 7, "x", [], {}, {"message": None}, {"message": []}, {"message": {"id": None}}, [message("x")]],
 )
 def test_a_bad_item_leaves_the_others_alone(desk: Desk, bad: Any) -> None:
     answer = desk.post(batch(message("a"), bad, message("b")))
@@ -342,7 +359,13 @@ HISTORY: list[Json] = [
     reaction("e", 40, "b", "👍"),
     batch(message("f", 50, phone=BEA, name="Bea"), message("g", 45, phone=BEA), message("a", 0)),
     META_TWIN,
-    message("h", 60, type="edit", edit={"original_message_id": "g", "message": {"type": "text", "text": {"body": "!"}}}, phone=BEA),
+    message(
+        "h",
+        60,
+        type="edit",
+        edit={"original_message_id": "g", "message": {"type": "text", "text": {"body": "!"}}},
+        phone=BEA,
+    ),
     sent("i", 70, phone=BEA, origin="business_app"),
     contact_updated(ANA, "Ana Torres"),
     session_event(f"session-{BEA}-{LIMA}", 80, phone=BEA, status="ended"),
@@ -353,4 +376,16 @@ HISTORY: list[Json] = [
     system_line("m", 90, BEA, type="user_changed_number", wa_id="51933330001", user_id="PE.5000000000000001"),
     message("n", 95, phone="51933330001"),
     message("o", None, phone=BEA, text="untimed"),
+    message("p", 99, phone=None, session=f"session-{BEA}-{LIMA}"),
+    message("q", 98, type="revoke", revoke={"original_message_id": "c"}, phone=None, user_id=ANA_ID),
+    {
+        "event": "workflow.execution.handoff",
+        "workflow_execution_id": "x",
+        "whatsapp_conversation_id": f"session-{BEA}-{LIMA}",
+        "occurred_at": moment(85).isoformat(),
+    },
+    meta(
+        {"user_preferences": [{"wa_id": BEA, "value": "stop", "timestamp": "1781000088"}]},
+        field="user_preferences",
+    ),
 ]

@@ -84,7 +84,9 @@ def test_the_conversations_phone_serves_where_the_message_has_none(desk: Desk, w
     assert wamids(desk.only_lead) == {"a", "b"}
 
 
-@pytest.mark.parametrize("given", ["123456", "1234567890123456", "", None, "unknown", True, 1.5, [ANA], {"a": ANA}])
+@pytest.mark.parametrize(
+    "given", ["123456", "1234567890123456", "", None, "unknown", True, 1.5, [ANA], {"a": ANA}]
+)
 def test_what_is_no_phone_identifies_nobody(desk: Desk, given: Any) -> None:
     desk.told(message("a", 0, phone=None, user_id=ANA_ID, **{"from": given}))
     assert who(desk.only_lead) == (None, ANA_ID)
@@ -193,8 +195,9 @@ def test_a_user_id_in_a_phones_place_of_metas_card(desk: Desk) -> None:
 
 @pytest.mark.parametrize("empty", ["", None])
 def test_people_without_phones_do_not_collide(desk: Desk, empty: str | None) -> None:
+    sender: dict[str, Any] = {"from": empty}
     for wamid, user_id in (("a", ANA_ID), ("b", BEA_ID)):
-        desk.told(message(wamid, 0, phone=None, user_id=user_id, **{"from": empty}))
+        desk.told(message(wamid, 0, phone=None, user_id=user_id, **sender))
     assert leads() == {(None, ANA_ID), (None, BEA_ID)}
 
 
@@ -255,10 +258,30 @@ def test_a_status_that_knows_the_person_brings_the_message_home(desk: Desk) -> N
     assert (wamids(desk.only_lead), desk.only_lead.phone) == ({"a"}, ANA)
 
 
+@pytest.mark.parametrize("order", list(permutations([0, 1, 2])), ids=str)
+def test_a_session_that_names_two_people_has_one_result_in_any_order(
+    desk: Desk, order: tuple[int, ...]
+) -> None:
+    """A message that names nobody, in a session that is Ana's by a message and Bea's by a newer event."""
+    told = [message("a", 0, phone=None, session="s"), message("b", 5, session="s")]
+    for index in order:
+        if index == 2:
+            desk.post(session_event("s", 10, phone=BEA), "whatsapp.conversation.inactive")
+        else:
+            desk.post(told[index])
+    owner = desk.row("a").contact
+    assert owner is not None
+    assert (owner.phone, leads()) == (BEA, {(ANA, None), (BEA, None)})
+
+
 # What is learnt later
 
 
-PHONE_ONLY, BOTH, ID_ONLY = message("a", 0), message("b", 1, user_id=ANA_ID), message("c", 2, phone=None, user_id=ANA_ID)
+PHONE_ONLY, BOTH, ID_ONLY = (
+    message("a", 0),
+    message("b", 1, user_id=ANA_ID),
+    message("c", 2, phone=None, user_id=ANA_ID),
+)
 
 
 @pytest.mark.parametrize("order", list(permutations([0, 1, 2])), ids=str)
@@ -271,10 +294,15 @@ def test_phone_only_and_id_only_and_both_are_one_lead(desk: Desk, order: tuple[i
 
 @pytest.mark.parametrize("order", list(permutations([0, 1, 2])), ids=str)
 def test_joining_keeps_what_people_typed(desk: Desk, order: tuple[int, ...]) -> None:
-    typed = {0: {"name": "Doña Ana", "tags": ["vip"]}, 2: {"email": "ana@example.com", "lead_score": 3}}
+    typed: dict[int, Json] = {
+        0: {"name": "Doña Ana", "tags": ["vip"]},
+        2: {"email": "ana@example.com", "lead_score": 3},
+    }
     for index in order:
         desk.told((PHONE_ONLY, BOTH, ID_ONLY)[index])
-        Contact.objects.living().filter(messages__kapso_message_id="abc"[index]).update(**typed.get(index, {}))
+        Contact.objects.living().filter(messages__kapso_message_id="abc"[index]).update(
+            **typed.get(index, {})
+        )
     lead = desk.only_lead
     assert (lead.name, lead.tags, lead.email, lead.lead_score) == ("Doña Ana", ["vip"], "ana@example.com", 3)
 
@@ -292,14 +320,21 @@ def test_a_message_for_a_joined_lead_lands_on_the_survivor(desk: Desk) -> None:
 
 
 def test_a_phone_that_changes_hands_goes_to_its_newest_holder(desk: Desk) -> None:
-    desk.told(message("a", 0, user_id=ANA_ID), message("b", 10, user_id=BEA_ID), message("c", 20), message("d", 5))
+    desk.told(
+        message("a", 0, user_id=ANA_ID), message("b", 10, user_id=BEA_ID), message("c", 20), message("d", 5)
+    )
     assert leads() == {(None, ANA_ID), (ANA, BEA_ID)}
     assert wamids(desk.lead(ANA)) == {"b", "c"}
     assert wamids(Contact.objects.get(business_scoped_user_id=ANA_ID)) == {"a", "d"}
 
 
 def test_a_phone_that_changes_hands_does_so_in_any_order(desk: Desk) -> None:
-    told = [message("a", 0, user_id=ANA_ID), message("b", 10, user_id=BEA_ID), message("c", 20), message("d", 5)]
+    told = [
+        message("a", 0, user_id=ANA_ID),
+        message("b", 10, user_id=BEA_ID),
+        message("c", 20),
+        message("d", 5),
+    ]
     results = []
     for index, order in enumerate(permutations(range(4))):
         phone, users = f"5191333{index:04}", (f"PE.A{index}", f"PE.B{index}")
@@ -330,12 +365,19 @@ def test_both_ids_of_one_event_do_not_join_where_the_phone_has_its_own(desk: Des
 
 
 CHANGES = {
-    "number changed": system_line("line", 10, ANA, type="user_changed_number", wa_id=NEW_PHONE, user_id=NEW_ID),
+    "number changed": system_line(
+        "line", 10, ANA, type="user_changed_number", wa_id=NEW_PHONE, user_id=NEW_ID
+    ),
     "user id changed": system_line(
         "line", 10, None, type="user_changed_user_id", user_id=NEW_ID, previous_user_id=ANA_ID
     ),
     "user id changed, by its text": system_line(
-        "line", 10, None, type="user_changed_user_id", user_id=NEW_ID, body=f"User A changed from {ANA_ID} to {NEW_ID}"
+        "line",
+        10,
+        None,
+        type="user_changed_user_id",
+        user_id=NEW_ID,
+        body=f"User A changed from {ANA_ID} to {NEW_ID}",
     ),
     "user id update": user_id_update(10, ANA_ID, NEW_ID),
 }
@@ -363,7 +405,9 @@ def test_a_number_change_keeps_the_old_number_as_an_alias(desk: Desk) -> None:
 
 def test_a_number_change_is_a_line_of_the_timeline_and_no_turn(desk: Desk) -> None:
     desk.told(message("a", 0))
-    desk.told(system_line("line", 10, ANA, type="user_changed_number", wa_id=NEW_PHONE, body="User A changed"))
+    desk.told(
+        system_line("line", 10, ANA, type="user_changed_number", wa_id=NEW_PHONE, body="User A changed")
+    )
     row = desk.row("line")
     assert (row.contact, row.message_type, row.content) == (desk.only_lead, "system", "User A changed")
     assert desk.only_lead.last_inbound_at == moment(0)
@@ -377,7 +421,11 @@ def test_a_change_told_twice_is_one(desk: Desk) -> None:
 
 @pytest.mark.parametrize("order", list(permutations([0, 1, 2])), ids=str)
 def test_a_chain_of_changes_in_any_order_ends_with_the_newest(desk: Desk, order: tuple[int, ...]) -> None:
-    told = (message("a", 0, user_id="PE.A1"), user_id_update(10, "PE.A1", "PE.B1"), user_id_update(20, "PE.B1", "PE.C1"))
+    told = (
+        message("a", 0, user_id="PE.A1"),
+        user_id_update(10, "PE.A1", "PE.B1"),
+        user_id_update(20, "PE.B1", "PE.C1"),
+    )
     for index in order:
         desk.post(told[index], "" if index else "whatsapp.message.received")
     assert leads() == {(ANA, "PE.C1")}
@@ -400,7 +448,9 @@ def test_a_change_of_somebody_unknown_counts_once_they_write(desk: Desk, change:
 # Names
 
 
-@pytest.mark.parametrize("given", [None, "", "   ", "51911110001", "+51 911 110 001", 17, ["Ana"], {"n": "Ana"}])
+@pytest.mark.parametrize(
+    "given", [None, "", "   ", "51911110001", "+51 911 110 001", 17, ["Ana"], {"n": "Ana"}]
+)
 def test_what_is_no_name_leaves_the_phone_to_show(desk: Desk, given: Any) -> None:
     body = message("a", 0)
     body["conversation"]["kapso"] = {"contact_name": given}
@@ -415,7 +465,9 @@ def test_any_other_name_is_kept(desk: Desk, given: str) -> None:
     assert desk.only_lead.kapso_name == desk.only_lead.name == given.strip()
 
 
-@pytest.mark.parametrize(("given", "kept"), [("ñ" * 1000, "ñ" * 255), ("a\x00b", "a\ufffdb"), ("a\ud83d", "a\ufffd")])
+@pytest.mark.parametrize(
+    ("given", "kept"), [("ñ" * 1000, "ñ" * 255), ("a\x00b", "a\ufffdb"), ("a\ud83d", "a\ufffd")]
+)
 def test_a_name_is_made_storable(desk: Desk, given: str, kept: str) -> None:
     desk.told(message("a", 0, name=given))
     assert desk.only_lead.kapso_name == kept
@@ -465,7 +517,8 @@ def test_contact_updated_renames_by_its_own_time(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"), [("ana", "ana"), ("@ana", "ana"), (" @ana ", "ana"), ("", ""), ("@", ""), ("x" * 500, "x" * 255)]
+    ("given", "kept"),
+    [("ana", "ana"), ("@ana", "ana"), (" @ana ", "ana"), ("", ""), ("@", ""), ("x" * 500, "x" * 255)],
 )
 def test_a_username_is_trimmed(desk: Desk, given: str, kept: str) -> None:
     desk.told(message("a", 0, username=given))
@@ -530,7 +583,12 @@ def test_two_leads_typed_in_become_one_by_proof(desk: Desk) -> None:
     by_hand(desk, business_scoped_user_id=ANA_ID, email="ana@example.com", tags=["b"])
     desk.told(message("a", 0, user_id=ANA_ID))
     lead = desk.only_lead
-    assert (who(lead), lead.name, lead.email, lead.tags) == ((ANA, ANA_ID), "Ana", "ana@example.com", ["a", "b"])
+    assert (who(lead), lead.name, lead.email, lead.tags) == (
+        (ANA, ANA_ID),
+        "Ana",
+        "ana@example.com",
+        ["a", "b"],
+    )
 
 
 # Borders
@@ -570,7 +628,12 @@ def test_a_conversation_event_that_names_another_phone_makes_no_second_lead(desk
 
 
 def choose(value: str, at: int, phone: str = ANA) -> Json:
-    told = {"wa_id": phone, "category": "marketing_messages", "value": value, "timestamp": str(1781000000 + at)}
+    told = {
+        "wa_id": phone,
+        "category": "marketing_messages",
+        "value": value,
+        "timestamp": str(1781000000 + at),
+    }
     return meta({"user_preferences": [told]}, field="user_preferences")
 
 
@@ -587,7 +650,9 @@ def choose(value: str, at: int, phone: str = ANA) -> Json:
         ([("maybe", 5)], None),
     ],
 )
-def test_the_newest_marketing_choice_counts(desk: Desk, told: list[tuple[str, int]], flag: bool | None) -> None:
+def test_the_newest_marketing_choice_counts(
+    desk: Desk, told: list[tuple[str, int]], flag: bool | None
+) -> None:
     desk.told(message("a", 0))
     for value, at in told:
         desk.told(choose(value, at))
@@ -612,7 +677,9 @@ def test_kapsos_own_marketing_event_is_read_leniently(desk: Desk) -> None:
 
 
 def test_replaying_everything_over_joined_leads_changes_nothing(desk: Desk) -> None:
-    desk.told(PHONE_ONLY, ID_ONLY, BOTH, message("d", 0, phone=BEA, user_id=BEA_ID), message("e", 5, user_id=BEA_ID))
+    desk.told(
+        PHONE_ONLY, ID_ONLY, BOTH, message("d", 0, phone=BEA, user_id=BEA_ID), message("e", 5, user_id=BEA_ID)
+    )
     for change in CHANGES.values():
         desk.post(change, "")
     before = crm_state()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connections
 
 from contacts.models import Contact, Conversation, Identity, Message
 from kapso_sync.models import WebhookDelivery
@@ -20,9 +19,7 @@ from tests.builders import (
     ANA,
     ANA_ID,
     BEA,
-    LIMA,
     RECEIVED,
-    START,
     Desk,
     Json,
     batch,
@@ -102,7 +99,11 @@ def test_first_messages_that_name_one_person_in_three_ways(desk: Desk, kapso: Ka
 def test_twenty_copies_of_one_delivery(desk: Desk, kapso: Kapso) -> None:
     answers = at_once(kapso, posts(*[message("a")] * 20, key="k"))
     assert len({answer.json["delivery"] for answer in answers}) == 1
-    assert WebhookDelivery.objects.values_list("status", "duplicates", "attempts").get() == ("processed", 19, 1)
+    assert WebhookDelivery.objects.values_list("status", "duplicates", "attempts").get() == (
+        "processed",
+        19,
+        1,
+    )
     assert Message.objects.count() == 1
 
 
@@ -116,7 +117,11 @@ def test_the_receipts_of_a_message_and_the_message_itself(desk: Desk, kapso: Kap
     for index in range(5):
         wamid = f"m{index}"
         told += posts(sent(wamid, 0), *(meta_status(wamid, word, at) for word, at in WORDS.items()))
-        told += [(sent(wamid, at), f"whatsapp.message.{word}", None) for word, at in WORDS.items() if word != "failed"]
+        told += [
+            (sent(wamid, at), f"whatsapp.message.{word}", None)
+            for word, at in WORDS.items()
+            if word != "failed"
+        ]
     random.Random(1).shuffle(told)  # noqa: S311
     at_once(kapso, told)
     fates = set(Message.objects.values_list("status", "sent_at", "failed_at", "delivered_at", "read_at"))
@@ -168,7 +173,9 @@ def test_a_change_of_user_id_while_both_ids_write(desk: Desk, kapso: Kapso) -> N
 
 
 @pytest.mark.parametrize("with_user_ids", [False, True])
-def test_batches_over_the_same_people_in_different_orders(desk: Desk, kapso: Kapso, with_user_ids: bool) -> None:
+def test_batches_over_the_same_people_in_different_orders(
+    desk: Desk, kapso: Kapso, with_user_ids: bool
+) -> None:
     """Nobody waits for somebody who waits for them."""
     shuffle = random.Random(5)  # noqa: S311
     batches = []
@@ -209,7 +216,9 @@ def test_batches_of_receipts_in_different_orders(desk: Desk, kapso: Kapso) -> No
 
 def test_messages_and_the_events_of_their_conversation(desk: Desk, kapso: Kapso) -> None:
     told = posts(*(message(f"m{index}", index, session="s") for index in range(10)))
-    told += [(session_event("s", at, status="active"), "whatsapp.conversation.created", None) for at in range(5)]
+    told += [
+        (session_event("s", at, status="active"), "whatsapp.conversation.created", None) for at in range(5)
+    ]
     told += [(session_event("s", 100, status="ended"), "whatsapp.conversation.ended", None) for _ in range(5)]
     at_once(kapso, told)
     thread = Conversation.objects.get()
@@ -239,7 +248,10 @@ def test_live_traffic_while_everything_is_replayed(desk: Desk, kapso: Kapso) -> 
 
     with ThreadPoolExecutor(2) as pool:
         replays = [pool.submit(replay) for _ in range(2)]
-        at_once(kapso, posts(*(message(f"new{index}", 100, phone=f"5197777000{index % 10}") for index in range(20))))
+        at_once(
+            kapso,
+            posts(*(message(f"new{index}", 100, phone=f"5197777000{index % 10}") for index in range(20))),
+        )
         assert all(done.result() >= 40 for done in replays)
     assert (Contact.objects.count(), Conversation.objects.count(), Message.objects.count()) == (10, 10, 60)
     assert set(Contact.objects.values_list("last_inbound_at", flat=True)) == {moment(100)}

@@ -124,34 +124,33 @@ def test_read_alone_invents_no_time_of_delivery(desk: Desk) -> None:
     assert (fate()["status"], fate()["delivered_at"], fate()["read_at"]) == ("read", None, moment(20))
 
 
-@pytest.mark.parametrize(
-    ("word", "shown", "column"),
-    [
-        ("played", "read", "read_at"),
-        ("accepted", "pending", None),
-        ("deleted", "sent", None),
-        ("warning", "sent", None),
-    ],
-)
-def test_other_words(desk: Desk, word: str, shown: str, column: str | None) -> None:
-    wamid = "out"
-    if word in ("deleted", "warning"):
-        desk.told(sent(wamid, 0))
-        desk.post(meta_status(wamid, word, 20), "")
-    else:
-        desk.post(meta_status(wamid, word, 20), "")
-        desk.told(sent(wamid, 0)) if word == "played" else None
-    if word == "accepted":
-        desk.told(message("in", 0))
-        thread = Conversation.objects.get()
-        Message.objects.create(
-            workspace=thread.workspace, conversation=thread, contact=thread.contact, kapso_message_id=wamid,
-            direction="outbound", status="pending", sent_at=moment(0),
-        )  # fmt: skip
-        desk.post(meta_status(wamid, word, 21), "")
-    assert fate()["status"] == shown
-    if column:
-        assert fate()[column] == moment(20)
+def test_played_counts_as_read(desk: Desk) -> None:
+    desk.post(meta_status("out", "played", 20), "")
+    desk.told(sent("out", 0))
+    assert (fate()["status"], fate()["read_at"]) == ("read", moment(20))
+
+
+@pytest.mark.parametrize("word", ["deleted", "warning", "x" * 200])
+def test_an_unknown_word_changes_no_rank(desk: Desk, word: str) -> None:
+    desk.told(sent("out", 0))
+    desk.post(meta_status("out", word, 20), "")
+    assert fate()["status"] == "sent"
+
+
+def test_accepted_is_pending(desk: Desk) -> None:
+    desk.told(message("in", 0))
+    thread = Conversation.objects.get()
+    Message.objects.create(
+        workspace=thread.workspace,
+        conversation=thread,
+        contact=thread.contact,
+        kapso_message_id="out",
+        direction="outbound",
+        status="pending",
+        sent_at=moment(0),
+    )
+    desk.post(meta_status("out", "accepted", 21), "")
+    assert fate()["status"] == "pending"
 
 
 def test_playing_after_reading_keeps_the_time_of_reading(desk: Desk) -> None:
@@ -245,7 +244,8 @@ def test_the_error_is_found_in_any_entry(desk: Desk) -> None:
 
 
 def test_the_error_is_found_beside_the_message(desk: Desk) -> None:
-    desk.became("out", "failed", 5, **{"errors": [error(131053, "Media")]})
+    body = sent("out", 5, errors=[error(131053, "Media")])
+    desk.post(body, "whatsapp.message.failed")
     assert (fate()["error_code"], fate()["error_message"]) == (131053, "Media")
 
 
@@ -265,7 +265,9 @@ def test_every_error_is_kept(desk: Desk) -> None:
 
 
 def test_pricing_changes_nothing(desk: Desk) -> None:
-    desk.became("out", "read", 20, statuses=[status("read", 20, pricing={"billable": True}, conversation={"id": "x"})])
+    desk.became(
+        "out", "read", 20, statuses=[status("read", 20, pricing={"billable": True}, conversation={"id": "x"})]
+    )
     assert fate()["status"] == "read"
     assert Conversation.objects.get().kapso_conversation_id != "x"
 
@@ -282,7 +284,9 @@ def test_a_message_sent_elsewhere_makes_its_lead(desk: Desk) -> None:
 
 def test_a_message_sent_elsewhere_to_a_known_lead_joins_its_thread(desk: Desk) -> None:
     desk.told(message("in", 0), sent("out", 5))
-    assert list(Conversation.objects.get().messages.in_order().values_list("kapso_message_id", flat=True)) == [
+    assert list(
+        Conversation.objects.get().messages.in_order().values_list("kapso_message_id", flat=True)
+    ) == [
         "in",
         "out",
     ]
@@ -331,7 +335,10 @@ def test_the_origin_is_the_best_that_was_told(desk: Desk, tellings: list[str], o
 
 def test_an_echo_from_the_phone_answers(desk: Desk) -> None:
     echo = {"id": "echo", "from": "5115550142", "to": ANA, "timestamp": "1781000009", "type": "text"}
-    desk.told(message("in", 0), meta({"message_echoes": [echo | {"text": {"body": "Ya"}}]}, field="smb_message_echoes"))
+    desk.told(
+        message("in", 0),
+        meta({"message_echoes": [echo | {"text": {"body": "Ya"}}]}, field="smb_message_echoes"),
+    )
     row = desk.row("echo")
     assert (row.contact, row.direction, row.origin) == (desk.lead(), "outbound", "business_app")
     assert desk.lead().last_contact_at == moment(9)

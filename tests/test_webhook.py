@@ -18,8 +18,8 @@ from django.test.utils import CaptureQueriesContext
 
 import contacts.sync
 from contacts.events import MessageTold
-from contacts.people import PeopleChanged
 from contacts.models import Contact, Conversation, KapsoSession, Message, PhoneNumber
+from contacts.people import PeopleChanged
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.replaying import replay_in_batches
 from tests.builders import (
@@ -205,7 +205,9 @@ def test_replaying_remembers_which_numbers_a_secret_served(desk: Desk) -> None:
     assert Message.objects.count() == 1
 
 
-@pytest.mark.parametrize("change", [{"conversation": {"id": "s", "phone_number_id": LIMA}}, {"phone_number_id": SAOPAULO}])
+@pytest.mark.parametrize(
+    "change", [{"conversation": {"id": "s", "phone_number_id": LIMA}}, {"phone_number_id": SAOPAULO}]
+)
 def test_naming_two_numbers_in_one_message_does_not_get_around_a_secret(desk: Desk, change: Json) -> None:
     desk.post(message("a", number=SAOPAULO) | change, secret="lima-secret")
     assert not Message.objects.filter(phone_number__phone_number_id=SAOPAULO).exists()
@@ -277,7 +279,13 @@ def test_no_csrf_token_is_needed(db: None) -> None:
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/json; charset=utf-8", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""],
+    [
+        "application/json; charset=utf-8",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "",
+    ],
 )
 def test_the_body_is_judged_not_its_type(cast: Cast, kapso: Kapso, content_type: str) -> None:
     answer = kapso.post(TOLD, event=RECEIVED, Content_Type=content_type)
@@ -340,8 +348,18 @@ NUMBERS = ["1e999", "-1e999", "1e-999", "0.1e308", "9" * 900, "-0", "1E400"]
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_numbers_out_of_range_are_data(desk: Desk, number: str) -> None:
-    body = message("a", type="order", order={"n": "N"}, referral={"n": "N"}, timestamp="N", statuses=[], errors=[{"code": "N"}])
-    body["message"]["kapso"] |= {"statuses": [{"status": "x", "timestamp": "N", "errors": [{"code": "N", "n": "N"}]}]}
+    body = message(
+        "a",
+        type="order",
+        order={"n": "N"},
+        referral={"n": "N"},
+        timestamp="N",
+        statuses=[],
+        errors=[{"code": "N"}],
+    )
+    body["message"]["kapso"] |= {
+        "statuses": [{"status": "x", "timestamp": "N", "errors": [{"code": "N", "n": "N"}]}]
+    }
     body["conversation"] |= {"updated_at": "N", "phone_number": "N"}
     raw = json.dumps(body).replace('"N"', number).encode()
     for direction in (b"inbound", b"outbound"):
@@ -398,7 +416,9 @@ WRONG: list[Any] = [None, True, 1, 1.5, "", "x", [], [None], {}, {"a": {}}]
 def test_wrong_types_anywhere_are_no_error(desk: Desk, wrong: Any) -> None:
     bodies: list[Json] = []
     for path in PATHS:
-        body = json.loads(json.dumps(message("a", name="Ana", statuses=[{"status": "sent"}], context={"id": "x"})))
+        body = json.loads(
+            json.dumps(message("a", name="Ana", statuses=[{"status": "sent"}], context={"id": "x"}))
+        )
         part = body
         for key in path[:-1]:
             part = part[key]
@@ -459,7 +479,9 @@ def test_an_unknown_number_is_unroutable_until_it_is_registered(desk: Desk) -> N
     assert desk.row("a").contact == desk.only_lead
 
 
-@pytest.mark.parametrize("event", ["whatsapp.message.edited", "whatsapp.something.new", "account.updated", "contact.created"])
+@pytest.mark.parametrize(
+    "event", ["whatsapp.message.edited", "whatsapp.something.new", "account.updated", "contact.created"]
+)
 def test_an_event_that_is_not_known_is_ignored_with_its_name(desk: Desk, event: str) -> None:
     answer = desk.post(TOLD, event)
     assert (answer.status, answer.json["status"], Message.objects.count()) == (200, "ignored", 0)
@@ -475,7 +497,9 @@ def test_an_event_that_is_not_known_is_ignored_with_its_name(desk: Desk, event: 
         (sent("a"), "outbound", "whatsapp.message.sent"),
     ],
 )
-def test_without_the_header_the_body_tells_the_event(desk: Desk, body: Json, direction: str, event: str) -> None:
+def test_without_the_header_the_body_tells_the_event(
+    desk: Desk, body: Json, direction: str, event: str
+) -> None:
     delivery = desk.post(body, "").delivery
     assert (delivery.status, delivery.event, desk.row("a").direction) == ("processed", event, direction)
 
@@ -522,7 +546,11 @@ def test_a_handoff_waits_for_its_thread(desk: Desk) -> None:
 
 
 def handoff(**changes: Any) -> Json:
-    told = {"event": "workflow.execution.handoff", "workflow_execution_id": "x", "whatsapp_conversation_id": "s"}
+    told = {
+        "event": "workflow.execution.handoff",
+        "workflow_execution_id": "x",
+        "whatsapp_conversation_id": "s",
+    }
     return told | {"occurred_at": moment(30).isoformat()} | changes
 
 
@@ -544,7 +572,9 @@ def test_a_handoff_told_twice_has_one_result_in_either_order(desk: Desk, order: 
     assert (thread.handoff_at, thread.handoff_reason) == (moment(40), "Wants a person")
 
 
-@pytest.mark.parametrize("event", ["workflow.execution.started", "workflow.execution.completed", "workflow.handoff"])
+@pytest.mark.parametrize(
+    "event", ["workflow.execution.started", "workflow.execution.completed", "workflow.handoff"]
+)
 def test_other_workflow_events_are_no_handoff(desk: Desk, event: str) -> None:
     desk.told(message("a", session="s"))
     assert desk.post({"event": event, "whatsapp_conversation_id": "s"}, "").json["status"] == "ignored"
@@ -560,7 +590,11 @@ def test_a_handoff_signed_for_one_number_does_not_flag_anothers_thread(desk: Des
 
 @pytest.mark.parametrize(
     ("event", "connected"),
-    [("whatsapp.phone_number.created", True), ("whatsapp.config.created", True), ("whatsapp.phone_number.deleted", False)],
+    [
+        ("whatsapp.phone_number.created", True),
+        ("whatsapp.config.created", True),
+        ("whatsapp.phone_number.deleted", False),
+    ],
 )
 def test_a_numbers_coming_and_going_is_noted(desk: Desk, event: str, connected: bool) -> None:
     assert desk.post({"phone_number_id": LIMA, "project": {"id": "p"}}, event).json["status"] == "processed"
@@ -586,7 +620,12 @@ def test_contact_updated_in_each_of_its_shapes(desk: Desk, body: Json) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [contact_updated(ANA, ""), contact_updated(ANA, "  "), contact_updated("", "Ana"), contact_updated("Ana", "Ana")],
+    [
+        contact_updated(ANA, ""),
+        contact_updated(ANA, "  "),
+        contact_updated("", "Ana"),
+        contact_updated("Ana", "Ana"),
+    ],
 )
 def test_contact_updated_without_a_phone_or_a_name_is_ignored(desk: Desk, body: Json) -> None:
     desk.told(message("a", name="A."))
@@ -702,20 +741,39 @@ def test_a_poisoned_item_does_not_take_the_others_with_it(
     desk: Desk, poison: Callable[[str], None], position: int
 ) -> None:
     poison(f"m{position}")
-    answer = desk.post(batch(*(message(f"m{index}", index, phone=f"5191111000{index // 2}") for index in range(8))))
+    answer = desk.post(
+        batch(*(message(f"m{index}", index, phone=f"5191111000{index // 2}") for index in range(8)))
+    )
     assert (answer.status, answer.json["status"]) == (200, "failed")
     assert "ValueError: poison" in answer.delivery.error
     applied = set(Message.objects.values_list("kapso_message_id", flat=True))
     assert applied == {f"m{index}" for index in range(8)} - {f"m{position}"}
 
 
-def test_an_item_that_breaks_a_rule_at_commit_does_not_take_the_others_with_it(real_desk: Desk) -> None:
-    """Constraints that are checked at COMMIT are not seen by a savepoint."""
+def test_a_lead_typed_in_with_somebodys_former_number_stops_no_batch(real_desk: Desk) -> None:
     real_desk.told(message("a", 0))
     real_desk.told(system_line("line", 10, ANA, type="user_changed_number", wa_id="51922220001"))
     Contact.objects.create(workspace=real_desk.numbers[LIMA].workspace, phone=ANA)
-    answer = real_desk.post(batch(message("b", 100), message("other", 101, phone=BEA)))
-    assert (answer.status, real_desk.row("other").contact) == (200, real_desk.lead(BEA))
+    real_desk.told(batch(message("b", 100), message("other", 101, phone=BEA)))
+    assert real_desk.row("other").contact == real_desk.lead(BEA)
+
+
+def test_an_item_that_breaks_a_rule_at_commit_does_not_take_the_others_with_it(
+    real_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Constraints that are checked at COMMIT are not seen by a savepoint."""
+    apply, workspace = contacts.sync.apply, real_desk.numbers[LIMA].workspace
+
+    def twice_the_same_phone(told: Any, **options: Any) -> Any:
+        if any(isinstance(event, MessageTold) and event.wamid == "bad" for _, event in told):
+            Contact.objects.bulk_create(Contact(workspace=workspace, phone="51944440001") for _ in range(2))
+        return apply(told, **options)
+
+    monkeypatch.setattr(contacts.sync, "apply", twice_the_same_phone)
+    answer = real_desk.post(batch(message("good", 0), message("bad", 1), message("better", 2, phone=BEA)))
+    assert (answer.status, answer.json["status"]) == (200, "failed")
+    assert "contact_phone" in answer.delivery.error
+    assert set(Message.objects.values_list("kapso_message_id", flat=True)) == {"good", "better"}
 
 
 def test_a_copy_that_waits_for_the_first_gives_up_in_time(real_desk: Desk) -> None:
@@ -785,9 +843,7 @@ def test_a_connection_that_was_cut_acknowledges_nothing_and_the_retry_works(real
     assert real_desk.post(TOLD, key="k").json["status"] == "processed"
 
 
-def test_a_worker_killed_midway_leaves_nothing(
-    real_desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_killed_midway_leaves_nothing(real_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     class Killed(BaseException):
         pass
 
@@ -807,9 +863,13 @@ def test_a_worker_killed_midway_leaves_nothing(
 
 def test_a_message_is_one_line_without_its_words(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    inbound = desk.post(message("w-in", 0, text="very private", name="Ana Torres", user_id=ANA_ID, username="anat"))
+    inbound = desk.post(
+        message("w-in", 0, text="very private", name="Ana Torres", user_id=ANA_ID, username="anat")
+    )
     desk.post(sent("w-out", 5, text="very private", name="Ana Torres"), "whatsapp.message.sent")
-    lines = [record.getMessage() for record in caplog.records if record.name.startswith(("kapso_sync", "contacts"))]
+    lines = [
+        record.getMessage() for record in caplog.records if record.name.startswith(("kapso_sync", "contacts"))
+    ]
     assert len(lines) == 2
     assert "inbound" in lines[0]
     assert "kapso_id=w-in" in lines[0]
@@ -840,11 +900,14 @@ def test_no_other_line_has_private_words_either(
 
 
 def statements(desk: Desk, body: Json, event: str = RECEIVED) -> list[str]:
-    """The SQL of one request, from within it. BEGIN and COMMIT are in Django's log as well, in a real transaction."""
+    """The first words of the SQL of one request, counted by Django's own log in the process that serves it.
+
+    In a real transaction that log has BEGIN and COMMIT as well. It does not know the text of prepared statements.
+    """
     with CaptureQueriesContext(connection) as captured:
         answer = desk.post(body, event)
     assert answer.json["status"] == "processed"
-    return [query["sql"].split(maxsplit=1)[0] for query in captured.captured_queries]
+    return [(query["sql"] or "PREPARED").split(maxsplit=1)[0] for query in captured.captured_queries]
 
 
 def test_one_message_takes_at_most_eight_statements(real_desk: Desk) -> None:
@@ -871,7 +934,13 @@ def test_a_hundred_messages_of_ten_people_take_as_many_statements_as_one(real_de
     one = statements(real_desk, message("a", user_id=ANA_ID, name="Ana"))
     people = [(f"519222200{index:02}", f"PE.{index}") for index in range(10)]
     items = [
-        message(f"m{index}", index, phone=people[index % 10][0], user_id=people[index % 10][1], name=f"Name {index}")
+        message(
+            f"m{index}",
+            index,
+            phone=people[index % 10][0],
+            user_id=people[index % 10][1],
+            name=f"Name {index}",
+        )
         for index in range(100)
     ]
     assert statements(real_desk, batch(*items)) == one
@@ -926,7 +995,9 @@ def test_a_text_that_says_to_have_media_survives(desk: Desk) -> None:
     assert desk.row("a").content == "Hola"
 
 
-@pytest.mark.parametrize("url", [None, 17, "http://localhost/x", "https://app.kapso.ai/x", "javascript:alert(1)", "x" * 5000])
+@pytest.mark.parametrize(
+    "url", [None, 17, "http://localhost/x", "https://app.kapso.ai/x", "javascript:alert(1)", "x" * 5000]
+)
 def test_a_media_address_of_any_kind_loses_no_message(desk: Desk, url: Any) -> None:
     changes = media("image", caption="Mira")
     changes["kapso"]["media_url"] = url
@@ -957,7 +1028,14 @@ def test_a_text_whose_status_is_reaction_is_a_text(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     ("context", "reply_to"),
-    [({"id": "known"}, "known"), ({"id": "unknown"}, "unknown"), ({"id": "a"}, "a"), ({"id": ""}, ""), (None, ""), ("x", "")],
+    [
+        ({"id": "known"}, "known"),
+        ({"id": "unknown"}, "unknown"),
+        ({"id": "a"}, "a"),
+        ({"id": ""}, ""),
+        (None, ""),
+        ("x", ""),
+    ],
 )
 def test_what_a_message_replies_to_is_kept(desk: Desk, context: Any, reply_to: str) -> None:
     desk.told(sent("known", 0), message("a", 5, context=context))
@@ -1004,7 +1082,11 @@ def test_imported_history_is_silent(desk: Desk) -> None:
     Contact.objects.update(lead_status="qualified")
     desk.told(message("then", -5000, origin="history_sync"))
     lead.refresh_from_db()
-    assert (lead.lead_status, lead.last_activity_at, desk.row("then").origin) == ("qualified", moment(50), "history_sync")
+    assert (lead.lead_status, lead.last_activity_at, desk.row("then").origin) == (
+        "qualified",
+        moment(50),
+        "history_sync",
+    )
 
 
 @pytest.mark.parametrize("status", ["archived", "converted"])
@@ -1056,7 +1138,11 @@ def test_an_end_before_its_beginning(desk: Desk) -> None:
     desk.post(session_event("s", 0, status="active"), kinds("created"))
     desk.told(message("a", 5, session="s"))
     session = KapsoSession.objects.get()
-    assert (session.status, session.ended_at, Conversation.objects.get().status) == ("ended", moment(50), "ended")
+    assert (session.status, session.ended_at, Conversation.objects.get().status) == (
+        "ended",
+        moment(50),
+        "ended",
+    )
 
 
 def test_the_event_tells_the_status_where_the_body_does_not(desk: Desk) -> None:
@@ -1087,7 +1173,10 @@ def test_an_older_status_of_a_session_is_not_applied(desk: Desk) -> None:
 
 def test_an_inactive_session_changes_nothing(desk: Desk) -> None:
     desk.told(message("a", 0, session="s"))
-    body = session_event("s", 50) | {"since_message": {"whatsapp_message_id": "a"}, "inactivity": {"minutes": 60}}
+    body = session_event("s", 50) | {
+        "since_message": {"whatsapp_message_id": "a"},
+        "inactivity": {"minutes": 60},
+    }
     assert desk.post(body, kinds("inactive")).json["status"] == "processed"
     assert (Conversation.objects.get().status, desk.lead().last_activity_at) == ("active", moment(0))
 

@@ -82,9 +82,16 @@ class KapsoSession(models.Model):
         indexes = [
             # A thread's newest session.
             models.Index(fields=["conversation", "-last_at"], name="kapso_session_thread"),
-            # Sessions that wait for their thread.
+            # Sessions that wait for somebody to write, by what they name.
             models.Index(
-                fields=["phone_number"], condition=Q(conversation=None), name="kapso_session_waiting"
+                fields=["phone_number", "phone"],
+                condition=Q(conversation=None, phone__isnull=False),
+                name="kapso_session_by_phone",
+            ),
+            models.Index(
+                fields=["phone_number", "user_id"],
+                condition=Q(conversation=None, user_id__isnull=False),
+                name="kapso_session_by_user",
             ),
             # Workflow events name nothing but the session.
             models.Index(fields=["kapso_conversation_id"], name="kapso_session_by_id"),
@@ -97,7 +104,8 @@ class KapsoSession(models.Model):
 class AutomationEvent(models.Model):
     """A Kapso workflow handed a session over to people, or failed on it.
 
-    It names no number: `served_numbers` are Meta's ids of those that its signature speaks for, empty for all.
+    It names no number: `served_numbers` are Meta's ids of those that its signature speaks for, empty for all. They
+    are part of what it is: nobody can take the place of another's event by signing it first.
     """
 
     class Kind(models.TextChoices):
@@ -109,12 +117,13 @@ class AutomationEvent(models.Model):
     kind = models.CharField(max_length=10, choices=Kind)
     reason = models.TextField(blank=True, default="", db_default="")
     at = models.DateTimeField()
-    served_numbers = ArrayField(models.CharField(max_length=64), null=True)
+    served_numbers = ArrayField(models.CharField(max_length=64), default=list, db_default=[])
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["kapso_conversation_id", "execution_id", "kind"], name="automation_event_once"
+                fields=["kapso_conversation_id", "execution_id", "kind", "served_numbers"],
+                name="automation_event_once",
             ),
         ]
 

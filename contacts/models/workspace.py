@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
 from django.db import models
@@ -121,9 +121,3 @@ class PhoneNumber(models.Model):
     @property
     def secrets(self) -> list[str]:
         return [secret.strip() for secret in self.webhook_secret.split(",") if secret.strip()]
-
-    def told(self, *, connected: bool, at: Any) -> None:
-        """Remember the newest time at which Kapso said that the number is there, or gone."""
-        column = "connected_at" if connected else "disconnected_at"
-        newest = models.functions.Greatest(models.F(column), models.Value(at))
-        type(self).objects.filter(pk=self.pk).update(**{column: newest})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 # Advisory locks are numbers: this one says "the people of a workspace", the second number says which.
 PEOPLE_LOCK = 7_310_001
+# And this one "what is said of a Kapso session", by a hash of its id.
+SESSION_LOCK = 7_310_002
 
 RECORD_FACTS = f"""
 WITH told AS MATERIALIZED (
@@ -13,6 +15,11 @@ WITH told AS MATERIALIZED (
     SELECT pg_advisory_xact_lock_shared({PEOPLE_LOCK}, workspace::int)
     FROM (SELECT workspace FROM told, jsonb_array_elements_text(facts->'workspaces') AS workspace
           ORDER BY workspace::int) AS ordered
+    UNION ALL
+    -- What a workflow says of a session comes without a number or a person: they would miss each other.
+    SELECT pg_advisory_xact_lock_shared({SESSION_LOCK}, key)
+    FROM (SELECT DISTINCT hashtext(row->>'key') AS key FROM told, jsonb_array_elements(facts->'sessions') AS row
+          ORDER BY 1) AS ordered
 ), identity AS (
     -- The row lock on a person, in one global order, so that two deliveries never wait for each other.
     INSERT INTO contacts_identity AS known (workspace_id, kind, value, first_seen_at, last_seen_at)

@@ -130,10 +130,13 @@ WITH batch AS MATERIALIZED (
         JOIN contacts_kapsosession s
             ON s.phone_number_id = (row->>0)::bigint AND s.kapso_conversation_id = row->>1
         UNION
-        SELECT s.id FROM mine JOIN contacts_kapsosession s ON s.phone_number_id = mine.phone_number_id
-        WHERE s.conversation_id IS NULL
-          AND CASE WHEN s.user_id IS NOT NULL THEN mine.kind = 'user' AND mine.value = s.user_id
-                   ELSE mine.kind = 'phone' AND mine.value = s.phone END
+        SELECT s.id FROM mine JOIN contacts_kapsosession s
+            ON s.phone_number_id = mine.phone_number_id AND s.user_id = mine.value AND s.conversation_id IS NULL
+        WHERE mine.kind = 'user'
+        UNION
+        SELECT s.id FROM mine JOIN contacts_kapsosession s
+            ON s.phone_number_id = mine.phone_number_id AND s.phone = mine.value AND s.conversation_id IS NULL
+        WHERE mine.kind = 'phone' AND s.user_id IS NULL
     ) AS told
     JOIN contacts_kapsosession s USING (id)
     LEFT JOIN contacts_identity i ON i.id = contacts_node(
@@ -177,7 +180,7 @@ WITH batch AS MATERIALIZED (
             JOIN contacts_phonenumber n ON n.id = session.phone_number_id
             JOIN contacts_automationevent a USING (kapso_conversation_id)
             WHERE session.thread_id = thread.id AND a.kind = 'handoff'
-              AND (a.served_numbers IS NULL OR n.phone_number_id = ANY(a.served_numbers))
+              AND (a.served_numbers = '{{}}' OR n.phone_number_id = ANY(a.served_numbers))
             ORDER BY a.at DESC, a.execution_id COLLATE "C" DESC LIMIT 1
         ) handoff ON true
     ) derived

@@ -53,10 +53,11 @@ _AROUND = """
     FROM contacts_message m, LATERAL contacts_node(
         m.workspace_id, m.phone_number_id, m.phone, m.user_id, m.kapso_conversation_id, m.sent_at) AS node
     WHERE m.contact_id IS NULL AND node = ANY({identities}::bigint[])
+      AND m.workspace_id IN (SELECT workspace_id FROM contacts_identity WHERE id = ANY({identities}::bigint[]))
 """
 
 WRITERS = f"""
-WITH around AS ({_AROUND.format(rows="%s", identities="%s")})
+WITH around AS ({_AROUND.format(rows="%(rows)s", identities="%(identities)s")})
 SELECT node, nextval('contacts_contact_id_seq')
 FROM (SELECT DISTINCT node FROM around WHERE node IS NOT NULL AND message_type <> 'system') AS writer
 """
@@ -163,7 +164,8 @@ WITH placed AS (
     LEFT JOIN contacts_conversation thread
         ON thread.contact_id = i.contact_id AND thread.phone_number_id = s.phone_number_id
     WHERE s.conversation_id = ANY(%(threads)s::bigint[])
-       OR (s.conversation_id IS NULL AND node = ANY(%(identities)s::bigint[]))
+       OR (s.conversation_id IS NULL AND node = ANY(%(identities)s::bigint[])
+           AND s.workspace_id IN (SELECT workspace_id FROM contacts_identity WHERE id = ANY(%(identities)s::bigint[])))
 )
 UPDATE contacts_kapsosession s SET conversation_id = placed.thread_id
 FROM placed WHERE s.id = placed.id AND s.conversation_id IS DISTINCT FROM placed.thread_id

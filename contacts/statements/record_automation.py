@@ -1,0 +1,26 @@
+"""What workflows said of sessions, as facts (contacts.automation)."""
+
+from __future__ import annotations
+
+from contacts.statements.record_facts import SESSION_LOCK
+
+RECORD_AUTOMATION = f"""
+WITH told AS MATERIALIZED (
+    SELECT row->>0 AS session, row->>1 AS execution, row->>2 AS kind, row->>3 AS reason,
+           (row->>4)::timestamptz AS at, ARRAY(SELECT jsonb_array_elements_text(row->5))::varchar[] AS served
+    FROM jsonb_array_elements(%s::jsonb) AS row
+), locked AS MATERIALIZED (
+    -- The session and what is said of it must see each other, whichever comes first (contacts.statements.record_facts).
+    SELECT pg_advisory_xact_lock({SESSION_LOCK}, key)
+    FROM (SELECT DISTINCT hashtext(session) AS key FROM told ORDER BY 1) AS ordered
+)
+INSERT INTO contacts_automationevent AS known (kapso_conversation_id, execution_id, kind, reason, at, served_numbers)
+SELECT DISTINCT ON (session, execution, kind, served) session, execution, kind, reason, at, served
+FROM told WHERE (SELECT count(*) FROM locked) > 0
+ORDER BY session, execution, kind, served, at DESC, reason COLLATE "C" DESC
+ON CONFLICT (kapso_conversation_id, execution_id, kind, served_numbers) DO UPDATE SET
+    -- Told twice, the newest counts.
+    at = GREATEST(known.at, EXCLUDED.at),
+    reason = CASE WHEN (EXCLUDED.at, EXCLUDED.reason COLLATE "C") > (known.at, known.reason COLLATE "C")
+                  THEN EXCLUDED.reason ELSE known.reason END
+"""
