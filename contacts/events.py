@@ -64,7 +64,7 @@ class MessageTold:
     `wamid` identifies the message together with `number`. `at` is when this telling says it was written or, for a
     receipt that carries the message, when the receipt happened; `timed` is False where the provider gave no usable
     time and `at` is the time of receipt. `content` is the full readable text or a label, `payload` the type-specific
-    data; `is_label` says that the provider left that data out, so that the content is a mere label. `target` is the WAMID that a reaction, edit or revoke acts on.
+    data; `is_label` says that nobody's words are in it (no text, no caption, no data): the content is a mere label. `target` is the WAMID that a reaction, edit or revoke acts on.
     """
 
     number: str

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from contacts.facts import as_json
-from contacts.statements import run
+from contacts.statements import run, run_named
 from contacts.statements.place_messages import PLACE_MESSAGES
 from contacts.statements.write_messages import WRITE_MESSAGES
 
@@ -36,7 +37,7 @@ class Ask:
     makes_person: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Place:
     """The answer: the identity that holds it (None: nobody yet), its lead and its thread."""
 
@@ -60,6 +61,10 @@ class Place:
     spare_contact_id: int | None
     spare_conversation_id: int | None
 
+    @property
+    def pointers(self) -> tuple[int | None, int | None]:
+        return (self.contact_id, self.conversation_id)
+
 
 @dataclass(slots=True)
 class Placement:
@@ -76,9 +81,11 @@ class Placement:
     @classmethod
     def of(cls, asks: list[Ask], newly_linked: set[int]) -> Placement:
         placement = cls(seeds=set(newly_linked))
-        rows = run(PLACE_MESSAGES, [as_json(_asks_as_rows(asks))])
-        for what, _, *columns in sorted(rows, key=lambda row: row[:2]):
-            (placement.asked if what == "ask" else placement.waiting).append(Place(*columns))
+        for row in sorted(
+            run_named(PLACE_MESSAGES, [as_json(_asks_as_rows(asks))]), key=itemgetter("what", "idx")
+        ):
+            what, _ = row.pop("what"), row.pop("idx")
+            (placement.asked if what == "ask" else placement.waiting).append(Place(**row))
         placement._find_who_is_entangled()
         placement._make_what_is_missing()
         return placement
@@ -104,6 +111,19 @@ class Placement:
     @property
     def places(self) -> list[Place]:
         return self.asked + self.waiting
+
+    @property
+    def leads(self) -> set[int]:
+        return {place.contact_id for place in self.places if place.contact_id}
+
+    @property
+    def threads_left(self) -> set[int]:
+        """Threads that a message goes away from."""
+        return {
+            place.former_conversation_id
+            for place in self.places
+            if place.former_conversation_id and place.former_conversation_id != place.conversation_id
+        }
 
     def _make_what_is_missing(self) -> None:
         """Leads for persons who appear with these messages, threads for leads who had none with that number.
@@ -184,36 +204,35 @@ def write(
     `messages` are merged tellings (contacts.telling) by key, `receipted` the keys of messages that were only heard
     of. Both are in the order in which the placement was asked: messages first.
     """
-    keys = [*messages, *sorted(receipted)]
-    places = dict(zip(keys, placement.asked, strict=False))
-    rows = [
-        columns
-        | {"workspace_id": place.workspace_id, "number_id": number, "wamid": wamid}
-        | {"contact_id": place.contact_id, "conversation_id": place.conversation_id}
-        | {"placed_phone": place.phone, "placed_user_id": place.user_id}
-        for ((number, wamid), columns) in messages.items()
-        for place in (places[number, wamid],)
-    ]
-    heard = [[*key, places[key].contact_id, places[key].conversation_id] for key in sorted(receipted)]
-    waiting = [[place.message_id, place.contact_id, place.conversation_id] for place in placement.waiting]
+    places = dict(zip([*messages, *sorted(receipted)], placement.asked, strict=False))
     batch = {
         "contacts": list(placement.contacts.items()),
         "identities": sorted(placement.homes.items()),
-        "conversations": [[made[0], made[1], *key] for key, made in placement.conversations.items()],
+        "conversations": [[*made, *key] for key, made in placement.conversations.items()],
         "pairs": sorted(placement.pairs),
-        "messages": rows,
-        "receipted": heard,
-        "waiting": [row for row in waiting if row[1]],
-        "leads": sorted({place.contact_id for place in placement.places if place.contact_id}),
+        "messages": [_message_row(key, columns, places[key]) for key, columns in messages.items()],
+        "receipted": [[*key, *places[key].pointers] for key in sorted(receipted)],
+        "waiting": [[place.message_id, *place.pointers] for place in placement.waiting if place.contact_id],
+        "leads": sorted(placement.leads),
     }
-    misplaced = any(wamid for _, _, wamid in run(WRITE_MESSAGES, [as_json(batch)]))
+    told_meanwhile = [wamid for _, _, wamid in run(WRITE_MESSAGES, [as_json(batch)]) if wamid]
     return Written(
-        contacts={place.contact_id for place in placement.places if place.contact_id},
+        contacts=placement.leads,
         conversations={place.conversation_id for place in placement.places if place.conversation_id},
-        left={
-            place.former_conversation_id
-            for place in placement.places
-            if place.former_conversation_id and place.former_conversation_id != place.conversation_id
-        },
-        is_misplaced=misplaced,
+        left=placement.threads_left,
+        is_misplaced=bool(told_meanwhile),
     )
+
+
+def _message_row(key: MessageKey, columns: dict[str, Any], place: Place) -> dict[str, Any]:
+    number, wamid = key
+    contact, conversation = place.pointers
+    return columns | {
+        "workspace_id": place.workspace_id,
+        "number_id": number,
+        "wamid": wamid,
+        "contact_id": contact,
+        "conversation_id": conversation,
+        "placed_phone": place.phone,
+        "placed_user_id": place.user_id,
+    }

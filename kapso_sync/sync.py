@@ -88,7 +88,9 @@ class Batch:
         """Apply all or, where something is wrong with a part, all the others; commit outcomes with the effects."""
         try:
             self._commit()
-        except Exception as error:  # noqa: BLE001 - the one place: whatever went wrong is kept with the delivery
+        except Exception as error:
+            if self.is_new and self.deliveries[0].pk is None:
+                raise  # not even stored: nothing that a further try would change in time
             self._commit_what_works(error)
         self._log()
 
@@ -157,6 +159,7 @@ class Batch:
         if not self.is_new:
             return True
         (delivery,) = self.deliveries
+        delivery.pk = None
         received_at = delivery.received_at
         self._conclude(delivery)
         if not delivery.store() and delivery.status not in (Status.FAILED, Status.RECEIVED):

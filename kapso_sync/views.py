@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
-from django.db import Error as DatabaseError
 from django.http.request import UnreadablePostError
 from django.utils import timezone
 from rest_framework.exceptions import APIException
@@ -63,7 +62,9 @@ class KapsoWebhookView(APIView):
             numbers = _candidates(delivery)
             delivery.served_numbers = _verify(request, body, numbers)
             sync.receive(delivery, numbers)
-        except DatabaseError as error:
+        except APIException:
+            raise
+        except Exception as error:
             logger.exception("a webhook could not be stored: Kapso is asked to send it again")
             raise Refused(503, "Could not be stored just now. Send it again.") from error
         return Response({"status": delivery.status, "delivery": delivery.pk})

@@ -12,7 +12,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 APPS = ("contacts", "kapso_sync", "leadcrm")
-SOURCES = [path for app in APPS for path in sorted((ROOT / app).rglob("*.py")) if "migrations" not in path.parts]
+SOURCES = [
+    path for app in APPS for path in sorted((ROOT / app).rglob("*.py")) if "migrations" not in path.parts
+]
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -30,7 +32,9 @@ def functions() -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]
                 yield path, node
 
 
-@pytest.mark.parametrize(("app", "forbidden"), [("contacts", ("kapso_sync", "leadcrm")), ("kapso_sync", ("leadcrm",))])
+@pytest.mark.parametrize(
+    ("app", "forbidden"), [("contacts", ("kapso_sync", "leadcrm")), ("kapso_sync", ("leadcrm",))]
+)
 def test_imports_go_down_only(app: str, forbidden: tuple[str, ...]) -> None:
     upwards = [
         f"{path.relative_to(ROOT)}: {name}"
@@ -51,7 +55,9 @@ def test_no_function_is_longer_than_40_lines() -> None:
 
 
 def test_the_webhook_reads_as_a_story_of_15_lines() -> None:
-    (post,) = [node for path, node in functions() if path.match("kapso_sync/views.py") and node.name == "post"]
+    (post,) = [
+        node for path, node in functions() if path.match("kapso_sync/views.py") and node.name == "post"
+    ]
     assert (post.end_lineno or 0) - post.lineno + 1 <= 15
 
 

@@ -299,21 +299,6 @@ def test_a_message_made_by_the_orm_counts_with_the_next_event(desk: Desk) -> Non
     assert clocks(desk.lead()) == (moment(60), moment(60), moment(6))
 
 
-def test_a_message_made_by_the_orm_counts_at_once(desk: Desk) -> None:
-    desk.told(message("in", 5))
-    thread = Conversation.objects.get()
-    Message.objects.create(
-        workspace=thread.workspace,
-        conversation=thread,
-        contact=thread.contact,
-        kapso_message_id="imported",
-        direction="outbound",
-        status="sent",
-        sent_at=moment(60),
-    )
-    assert clocks(desk.lead()) == (moment(60), moment(60), moment(5))
-
-
 def test_a_receipt_applies_to_a_message_made_by_the_orm(desk: Desk) -> None:
     desk.told(message("in", 5))
     thread = Conversation.objects.get()

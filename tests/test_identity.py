@@ -476,12 +476,13 @@ def test_a_name_is_made_storable(desk: Desk, given: str, kept: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "shown"),
     [
-        ({"phone": ANA, "username": "ana"}, "@ana"),
+        ({"phone": ANA, "username": "ana"}, f"+{ANA}"),
+        ({"phone": None, "user_id": ANA_ID, "username": "ana"}, "@ana"),
         ({"phone": ANA, "user_id": ANA_ID}, f"+{ANA}"),
         ({"phone": None, "user_id": ANA_ID}, ANA_ID),
     ],
 )
-def test_without_a_name_the_username_shows_then_the_phone_then_the_user_id(
+def test_without_a_name_the_phone_shows_then_the_username_then_the_user_id(
     desk: Desk, fields: Json, shown: str
 ) -> None:
     desk.told(message("a", 0, **fields))

@@ -126,6 +126,12 @@ class Message(models.Model):
             models.Index(
                 fields=["contact", "sent_at"], condition=Q(referral__isnull=False), name="message_referral"
             ),
+            # The messages that name nobody: they are whose their session is.
+            models.Index(
+                fields=["phone_number", "kapso_conversation_id"],
+                condition=Q(phone=None, user_id=None) & ~Q(kapso_conversation_id=""),
+                name="message_of_session",
+            ),
             # Messages that wait for somebody to know whose they are.
             models.Index(fields=["phone_number"], condition=Q(contact=None), name="message_waiting"),
         ]

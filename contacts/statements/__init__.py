@@ -26,10 +26,22 @@ def run(statement: str, parameters: Any) -> list[tuple[Any, ...]]:
 
     Like `connection.cursor()`, it is seen by Django's query log and raises Django's database errors.
     """
+    return _run(statement, parameters)[1]
+
+
+def run_named(statement: str, parameters: Any) -> list[dict[str, Any]]:
+    """As `run`, with each row by its column names."""
+    names, rows = _run(statement, parameters)
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _run(statement: str, parameters: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
     connection.ensure_connection()
     with connection.wrap_database_errors:
         prepared = _PreparedCursor(connection.connection)
         wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
         with wrap(prepared) as cursor:  # type: ignore[arg-type]
             cursor.execute(statement, parameters)
-            return list(cursor.fetchall()) if cursor.description else []
+            if not cursor.description:
+                return [], []
+            return [column.name for column in cursor.description], list(cursor.fetchall())

@@ -30,14 +30,19 @@ WITH ask AS MATERIALIZED (
         ON ask.wamid <> '' AND r.phone_number_id = ask.number_id AND r.kapso_message_id = ask.wamid
     UNION ALL
     SELECT 'waiting', row_number() OVER (ORDER BY m.id)::int, m.workspace_id, m.phone_number_id, m.id,
-           true, m.message_type <> 'system', m.phone, m.user_id, m.kapso_conversation_id, m.sent_at, NULL, NULL,
-           m.phone, m.user_id, m.sent_at
-    FROM contacts_message m
-    WHERE m.contact_id IS NULL
-      AND m.phone_number_id IN (SELECT number_id FROM ask)
-      AND (m.phone IN (SELECT phone FROM ask) OR m.user_id IN (SELECT user_id FROM ask)
-           OR m.kapso_conversation_id IN (SELECT session FROM ask WHERE session <> ''))
-      AND NOT EXISTS (SELECT FROM ask WHERE ask.number_id = m.phone_number_id AND ask.wamid = m.kapso_message_id)
+           true, m.message_type <> 'system', m.phone, m.user_id, m.kapso_conversation_id, m.sent_at,
+           m.contact_id, m.conversation_id, m.phone, m.user_id, m.sent_at
+    FROM (
+        SELECT m.id FROM ask JOIN contacts_message m ON m.phone_number_id = ask.number_id
+        WHERE m.contact_id IS NULL AND (m.phone = ask.phone OR m.user_id = ask.user_id)
+        UNION
+        -- Messages that name nobody are their session's, and it may have turned out to be somebody else's.
+        SELECT m.id FROM ask JOIN contacts_message m
+            ON m.phone_number_id = ask.number_id AND m.kapso_conversation_id = ask.session
+        WHERE m.kapso_conversation_id <> '' AND m.phone IS NULL AND m.user_id IS NULL
+    ) AS waiting
+    JOIN contacts_message m USING (id)
+    WHERE NOT EXISTS (SELECT FROM ask WHERE ask.number_id = m.phone_number_id AND ask.wamid = m.kapso_message_id)
 ), placed AS (
     SELECT merged.*, node.id AS node, p.id AS phone_identity, u.id AS user_identity,
            CASE WHEN node.id IS NOT NULL THEN node.contact_id
@@ -61,25 +66,29 @@ WITH ask AS MATERIALIZED (
     LEFT JOIN contacts_conversation thread
         ON thread.id = s.conversation_id AND thread.workspace_id = merged.workspace_id
 )
-SELECT what, idx, workspace_id, number_id, message_id, is_message, makes_person, phone, user_id, node, lead,
+SELECT what, idx, workspace_id, number_id, message_id, is_message, makes_person, phone, user_id, node,
+       lead AS contact_id,
        COALESCE((SELECT id FROM contacts_conversation c WHERE c.contact_id = lead AND c.phone_number_id = number_id),
-                CASE WHEN lead = contact_id THEN conversation_id END),
+                CASE WHEN lead = placed.contact_id THEN placed.conversation_id END) AS conversation_id,
        -- The lead and thread that a message is to leave: what was told of it since names somebody else.
-       CASE WHEN node IS NOT NULL AND lead IS DISTINCT FROM contact_id THEN contact_id END,
-       conversation_id, phone_identity, user_identity,
+       CASE WHEN node IS NOT NULL AND lead IS DISTINCT FROM placed.contact_id THEN placed.contact_id END
+           AS former_contact_id,
+       placed.conversation_id AS former_conversation_id,
+       phone_identity, user_identity,
        -- News: a phone seen with a user id who did not hold it at that time, or shared evidence that moved.
        CASE WHEN holder IS NULL THEN false
             WHEN (old_phone, old_user) = (phone, user_id) THEN is_shared AND old_at <> at
             WHEN old_phone IS NOT NULL AND old_user IS NOT NULL THEN true
             WHEN holder = phone_identity THEN phone_is_known
-            ELSE holder <> user_identity END,
-       holder IS NOT NULL AND holder = phone_identity,
+            ELSE holder <> user_identity END AS is_news,
+       holder IS NOT NULL AND holder = phone_identity AS is_unheld,
        node IS NOT NULL AND lead IS NULL AND EXISTS (
            SELECT FROM contacts_identitylink l
-           WHERE l.kind IN ('changed', 'manual') AND node IN (l.a_id, l.b_id)),
-       CASE WHEN node IS NOT NULL AND lead IS NULL THEN nextval('contacts_contact_id_seq') END,
+           WHERE l.kind IN ('changed', 'manual') AND node IN (l.a_id, l.b_id)) AS is_entangled,
+       -- Drawn here so that WRITE_MESSAGES can insert leads, threads and messages that point to each other.
+       CASE WHEN node IS NOT NULL AND lead IS NULL THEN nextval('contacts_contact_id_seq') END AS spare_contact_id,
        CASE WHEN NOT EXISTS (
            SELECT FROM contacts_conversation c WHERE c.contact_id = lead AND c.phone_number_id = number_id
-       ) THEN nextval('contacts_conversation_id_seq') END
+       ) THEN nextval('contacts_conversation_id_seq') END AS spare_conversation_id
 FROM placed
 """

@@ -74,14 +74,14 @@ WITH batch AS MATERIALIZED (
     LEFT JOIN LATERAL (
         SELECT e.content, e.sent_at FROM contacts_message e
         WHERE e.phone_number_id = m.phone_number_id AND e.target_kapso_id = m.kapso_message_id
-          AND e.target_kapso_id <> '' AND e.message_type = 'edit' AND e.direction = m.direction
+          AND e.target_kapso_id <> '' AND e.message_type = 'edit' AND e.direction = m.direction AND e.id <> m.id
         ORDER BY e.sent_at DESC, e.kapso_message_id COLLATE "C" DESC LIMIT 1
     ) edit ON true
     LEFT JOIN LATERAL (
         SELECT min(r.sent_at) AS sent_at FROM contacts_message r
         WHERE r.phone_number_id = m.phone_number_id AND r.target_kapso_id <> ''
           AND r.target_kapso_id IN (m.kapso_message_id, CASE WHEN m.message_type = 'edit' THEN m.target_kapso_id END)
-          AND r.message_type = 'revoke' AND r.direction = m.direction
+          AND r.message_type = 'revoke' AND r.direction = m.direction AND r.id <> m.id
     ) revoke ON true
 ), text AS (
     UPDATE contacts_message m SET

@@ -157,6 +157,7 @@ WITH batch AS MATERIALIZED (
     UPDATE contacts_message m SET contact_id = (row->>1)::bigint, conversation_id = (row->>2)::bigint
     FROM batch, jsonb_array_elements(j->'waiting') AS row
     WHERE m.id = (row->>0)::bigint
+      AND (m.contact_id, m.conversation_id) IS DISTINCT FROM ((row->>1)::bigint, (row->>2)::bigint)
 )
 -- Writers of a lead wait for each other here. REFRESH_DERIVED, a statement later, then sees all that the one before
 -- has written; waiting there, it would overwrite it with what it had computed before.

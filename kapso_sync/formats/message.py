@@ -39,6 +39,15 @@ MEDIA_DATA = ("content_type", "byte_size")
 # Which field of which type names the message that it acts on: CONTRACT.md 10.3 and 10.4.
 TARGET = {"reaction": "message_id", "edit": "original_message_id", "revoke": "original_message_id"}
 
+# The key of what the writer of such a message said in words.
+OWN_WORDS = {
+    "text": "body",
+    "image": "caption",
+    "video": "caption",
+    "document": "caption",
+    "audio": "caption",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telling:
@@ -125,7 +134,7 @@ def _message(telling: Telling) -> MessageTold:
         session=session_in(telling.conversation, kapso, at=at, received_at=telling.received_at),
         origin=telling.origin if telling.origin in ORIGINS else "cloud_api",
         payload=_payload(message_type, message, kapso, telling.plain),
-        is_label=message.get(message_type) is None and not telling.plain,
+        is_label=not telling.plain and not _says_something(message_type, message.get(message_type)),
         media_url=text(kapso.get("media_url")) or text(dig(kapso, "media_data", "url")),
         transcript=text(dig(kapso, "transcript", "text")),
         reply_to=_reply_to(table(message.get("context"))),
@@ -170,6 +179,12 @@ def _reply_to(context: Json) -> str:
 
 def _target(message_type: str, message: Json) -> str:
     return wamid(dig(message, message_type, TARGET[message_type])) if message_type in TARGET else ""
+
+
+def _says_something(message_type: str, content: object) -> bool:
+    """Whether there is more to read than a label. A picture may come with its caption in one event, without in another."""
+    own_words = OWN_WORDS.get(message_type)
+    return bool(text(table(content).get(own_words))) if own_words else content is not None
 
 
 def _payload(message_type: str, message: Json, kapso: Json, plain: str) -> Json:
