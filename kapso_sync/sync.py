@@ -16,6 +16,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
 import contacts.sync
+from contacts import people
 from contacts.automation import apply_automation
 from contacts.events import AutomationTold, Event, IdentityChanged, MessageTold, NumberTold
 from contacts.models import PhoneNumber
@@ -117,6 +118,8 @@ class Batch:
         try:
             with transaction.atomic():
                 if self._begin():
+                    # All at once and in order: half by half, two such batches could wait for each other.
+                    people.lock_alone({part.number.workspace_id for part in self._applicable if part.number})
                     self._apply_by_halves(self._applicable, error)
                     self._save()
         except Exception as again:  # noqa: BLE001 - see process
