@@ -107,7 +107,8 @@ def comes_true(condition: Callable[[], bool], seconds: float = 15) -> bool:
 @contextlib.contextmanager
 def a_folder(mode: int = 0o755) -> Iterator[Path]:
     """A LOCAL_DIR. Its path has a space and both quotes; by its mode others may enter it or not."""
-    with tempfile.TemporaryDirectory(prefix='it\'s "leadcrm" ') as parent:
+    # Not a double quote: initdb itself cannot be called by such a path (as root its binaries may be copied here).
+    with tempfile.TemporaryDirectory(prefix="it's leadcrm ") as parent:
         local = Path(parent) / "local"
         local.mkdir()
         Path(parent).chmod(mode)
