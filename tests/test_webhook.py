@@ -8,12 +8,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
 import psycopg
 import pytest
 from django.db import OperationalError, connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 import contacts.sync
@@ -22,6 +23,7 @@ from contacts.models import Contact, Conversation, KapsoSession, Message, PhoneN
 from contacts.people import PeopleChanged
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.replaying import replay_in_batches
+from kapso_sync.views import KapsoWebhookView
 from tests.builders import (
     ANA,
     ANA_ID,
@@ -290,6 +292,15 @@ def test_no_csrf_token_is_needed(db: None) -> None:
 def test_the_body_is_judged_not_its_type(cast: Cast, kapso: Kapso, content_type: str) -> None:
     answer = kapso.post(TOLD, event=RECEIVED, Content_Type=content_type)
     assert (answer.status, answer.json["status"]) == (200, "processed")
+
+
+@pytest.mark.parametrize(("length", "status"), [(0, 200), (LIMIT, 413)])
+def test_a_body_in_chunks_is_read_to_its_end(db: None, length: int, status: int) -> None:
+    body = TOLD + b" " * length
+    headers = {"X-Webhook-Signature": sign(body, "project-secret"), "Transfer-Encoding": "chunked"}
+    request = RequestFactory().generic("POST", "/webhooks/kapso/", b"", headers=headers)
+    request.META["wsgi.input"] = BytesIO(body)  # as a server hands it out that has put the chunks together
+    assert KapsoWebhookView.as_view()(request).status_code == status
 
 
 def test_a_body_just_below_the_limit_is_accepted(cast: Cast, kapso: Kapso) -> None:
