@@ -50,6 +50,7 @@ class LeadForm(forms.ModelForm):  # type: ignore[type-arg]
             owner.queryset = members(self.instance)  # type: ignore[attr-defined]
         if tags := self.fields.get("tags"):
             tags.help_text = "Separated by commas."
+            tags.base_field.required = False  # type: ignore[attr-defined]  # a comma too many is no mistake
 
     def clean_lead_status(self) -> str:
         """Untouched, it is whatever it has become since the page was made."""
@@ -82,6 +83,7 @@ class NewLeadForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["business_scoped_user_id"].label = "WhatsApp user ID"
         self.fields["business_scoped_user_id"].help_text = "Only for somebody who hides their phone from you."
         self.fields["tags"].help_text = "Separated by commas."
+        self.fields["tags"].base_field.required = False  # type: ignore[attr-defined]
 
     clean_tags = LeadForm.clean_tags
 

@@ -351,4 +351,6 @@ class NumberAdmin(SuperuserAdmin):
 
     @admin.display(description="Kapso says")
     def connection(self, number: PhoneNumber) -> str:
-        return "Connected" if number.is_connected else "Removed in Kapso"
+        if not number.is_connected:
+            return "Removed"
+        return "Connected" if number.connected_at else "Nothing yet"

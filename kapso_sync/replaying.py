@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from django.apps import apps
+from django.db import connection
+
 from kapso_sync import sync
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
 
@@ -25,9 +28,21 @@ def replay_in_batches(
     """
     outcomes: Counter[str] = Counter()
     keys = list(deliveries.order_by("id").values_list("pk", flat=True))
-    for start in range(0, len(keys), size):
+    for number, start in enumerate(range(0, len(keys), size), 1):
         batch = list(WebhookDelivery.objects.filter(pk__in=keys[start : start + size]).replayable())
         sync.replay(batch)
         outcomes.update(delivery.status for delivery in batch)
         on_batch(batch)
+        if len(batch) == size and number.bit_count() == 1:
+            _analyze()
     return outcomes
+
+
+def _analyze() -> None:
+    """Tell the planner how large the tables are by now, each time they may have doubled.
+
+    PostgreSQL does that by itself, once a minute: a rebuild has long filled empty tables by then.
+    """
+    with connection.cursor() as cursor:
+        for model in apps.get_app_config("contacts").get_models():
+            cursor.execute(f"ANALYZE {connection.ops.quote_name(model._meta.db_table)}")  # noqa: SLF001

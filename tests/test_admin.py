@@ -653,6 +653,21 @@ def test_registering_a_number_brings_in_what_came_before(boss: Client, cast: Cas
     assert Message.objects.filter(phone_number__phone_number_id=waiting.phone_number_id).exists()
 
 
+def test_a_comma_too_many_among_the_tags_is_no_mistake(desk: Client, kapso: Kapso) -> None:
+    kapso.post_file("message-received-text")
+    lead = Contact.objects.get(phone="51987650110")
+    save(desk, f"{LEADS}{lead.pk}/change/", tags="pan, VIP , pan,,")
+    lead.refresh_from_db()
+    assert lead.tags == ["pan", "VIP"]
+
+
+def test_the_number_itself_is_not_taken_for_its_id(boss: Client, cast: Cast) -> None:
+    lima = cast.workspaces["lima"].pk
+    page = save(boss, NUMBERS + "add/", workspace=lima, phone_number_id="+51 987 654 321").content.decode()
+    assert "Digits only" in page
+    assert not PhoneNumber.objects.filter(phone_number_id__contains="51 987").exists()
+
+
 def test_activating_a_number_brings_in_what_came_meanwhile(boss: Client, cast: Cast, kapso: Kapso) -> None:
     number = cast.numbers["lima"]
     PhoneNumber.objects.filter(pk=number.pk).update(is_active=False)

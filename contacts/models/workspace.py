@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 
@@ -78,6 +79,9 @@ class PhoneNumber(models.Model):
     phone_number_id = models.CharField(
         "phone number ID",
         max_length=64,
+        validators=[
+            RegexValidator(r"^[0-9]+\Z", "Digits only, some 15 of them: Meta's id, not the number itself.")
+        ],
         help_text="Meta's id of the number, as Kapso shows it under Phone numbers (not the number itself).",
     )
     display_phone_number = models.CharField(

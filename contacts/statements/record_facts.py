@@ -10,6 +10,13 @@ SESSION_LOCK = 7_310_002
 RECORD_FACTS = f"""
 WITH told AS MATERIALIZED (
     SELECT %s::jsonb AS facts
+), planned AS MATERIALIZED (
+    -- For the rest of the transaction: a batch is small beside the tables, so its rows are looked up by index, and no
+    -- value in it asks for a plan of its own. The planner cannot know either, and planning takes longer than running.
+    SELECT set_config(name, value, true) FROM (VALUES
+        ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'),
+        ('enable_mergejoin', 'off'), ('enable_material', 'off'), ('plan_cache_mode', 'force_generic_plan')
+    ) AS setting (name, value)
 ), locked AS MATERIALIZED (
     -- Merging people takes this lock alone (contacts.people); everything else shares it.
     SELECT pg_advisory_xact_lock_shared({PEOPLE_LOCK}, workspace::int)
@@ -25,7 +32,7 @@ WITH told AS MATERIALIZED (
     INSERT INTO contacts_identity AS known (workspace_id, kind, value, first_seen_at, last_seen_at)
     SELECT (row->>0)::bigint, row->>1, row->>2, (row->>3)::timestamptz, (row->>4)::timestamptz
     FROM told, jsonb_array_elements(facts->'identities') AS row
-    WHERE (SELECT count(*) FROM locked) > 0
+    WHERE (SELECT count(*) FROM planned) > 0 AND (SELECT count(*) FROM locked) > 0
     ORDER BY (row->>0)::bigint, row->>1, (row->>2) COLLATE "C"
     ON CONFLICT (workspace_id, kind, value) DO UPDATE SET
         first_seen_at = LEAST(known.first_seen_at, EXCLUDED.first_seen_at),

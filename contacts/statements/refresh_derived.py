@@ -34,8 +34,8 @@ def _newest_identity(kind: str, column: str) -> str:
     return (
         f"(SELECT i.value FROM contacts_identity i WHERE i.contact_id = c.id AND i.kind = '{kind}' "
         # Somebody may have typed one of its old ones into another lead: there it stays.
-        f"AND NOT EXISTS (SELECT FROM contacts_contact o WHERE o.workspace_id = c.workspace_id "
-        f"AND o.{column} = i.value AND o.id <> c.id AND o.id NOT IN (SELECT id FROM lead)) "
+        f"AND (SELECT count(*) FROM contacts_contact o WHERE o.workspace_id = c.workspace_id "
+        f"AND o.{column} = i.value AND o.id <> c.id AND o.id NOT IN (SELECT id FROM lead)) = 0 "
         'ORDER BY i.last_seen_at DESC NULLS LAST, i.value COLLATE "C" DESC LIMIT 1)'
     )
 

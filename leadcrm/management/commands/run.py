@@ -106,7 +106,7 @@ def _server() -> Iterator[subprocess.Popen[bytes]]:
     """The web server in a process group of its own, none of which is left afterwards."""
     # Over plain HTTP, also where DATABASE_URL makes this look like production: this is loopback.
     env = {"HTTPS": "off"} | os.environ
-    with _log().open("w") as log:
+    with _log().open("a") as log:
         process = subprocess.Popen(  # noqa: S603
             webserver.command("--log-level", "warning"),
             cwd=settings.BASE_DIR,
