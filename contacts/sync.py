@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from contacts import people
 from contacts.events import (
@@ -44,13 +45,13 @@ def apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool = False) -> 
     facts = Facts.of(told)
     newly_linked = facts.record()
     messages, receipted = _messages(told)
+    rows = {key: merge(event for _, event in tellings) for key, tellings in messages.items()}
     mentions = [(index, number, event) for index, (number, event) in enumerate(told) if _mention(event)]
     placement = Placement.of(
-        [*_asks(messages, receipted), *(_ask(*mention[1:]) for mention in mentions)], newly_linked
+        [*_asks(messages, rows, receipted), *(_ask(*mention[1:]) for mention in mentions)], newly_linked
     )
     if placement.seeds and not alone:
         raise PeopleChanged
-    rows = {key: merge(event for _, event in tellings) for key, tellings in messages.items()}
     written = write(rows, receipted, placement)
     if written.is_misplaced and not alone:
         raise PeopleChanged
@@ -88,15 +89,15 @@ def _mention(event: Event) -> bool:
     return isinstance(event, ProfileTold | SessionTold | IdentityChanged)
 
 
-def _asks(messages: Tellings, receipted: set[MessageKey]) -> list[Ask]:
-    return [_ask_for_message(key, tellings) for key, tellings in messages.items()] + [
+def _asks(
+    messages: Tellings, rows: dict[MessageKey, dict[str, Any]], receipted: set[MessageKey]
+) -> list[Ask]:
+    return [_ask_for_message(tellings[0][0], key, rows[key]) for key, tellings in messages.items()] + [
         Ask(workspace_id=0, number_id=number, wamid=wamid) for number, wamid in sorted(receipted)
     ]
 
 
-def _ask_for_message(key: MessageKey, tellings: list[tuple[PhoneNumber, MessageTold]]) -> Ask:
-    number = tellings[0][0]
-    row = merge(event for _, event in tellings)
+def _ask_for_message(number: PhoneNumber, key: MessageKey, row: dict[str, Any]) -> Ask:
     return Ask(
         workspace_id=number.workspace_id,
         number_id=key[0],

@@ -149,11 +149,14 @@ class Batch:
                 part.failed(error)
             return
         for half in (parts[: len(parts) // 2], parts[len(parts) // 2 :]):
+            routed = [(part.status, part.reason) for part in half]
             try:
                 with transaction.atomic():
                     _apply(half, alone=True)
                     connection.check_constraints()  # the deferred ones, which this savepoint would not meet
             except Exception as again:  # noqa: BLE001 - see process
+                for part, (status, reason) in zip(half, routed, strict=True):
+                    part.status, part.reason = status, reason  # what it found out was rolled back
                 self._apply_by_halves(half, again)
 
     def _begin(self) -> bool:
@@ -184,7 +187,7 @@ class Batch:
             if not (self.is_new and (delivery.status, delivery.error) == foreseen):
                 changed.append(delivery)
         if changed:
-            WebhookDelivery.objects.all().save_outcomes(changed)
+            WebhookDelivery.objects.save_outcomes(changed)
 
     def _conclude(self, delivery: WebhookDelivery) -> None:
         mine = [part for part in self.parts if part.delivery is delivery]

@@ -35,6 +35,12 @@ def make_cast() -> Cast:
             display_phone_number=told["display_phone_number"],
             webhook_secret=f"{slug}-secret",
         )
+    make_people(cast)
+    return cast
+
+
+def make_people(cast: Cast) -> None:
+    """The leads, threads and messages that somebody typed in."""
     for told in FIXTURES["contacts"]:
         Contact.objects.create(
             workspace=cast.workspaces[told["workspace"]],
@@ -57,7 +63,6 @@ def make_cast() -> Cast:
             status=told["status"],
             sent_at=datetime(2026, 6, 9, 9, 0, tzinfo=UTC),
         )
-    return cast
 
 
 def _thread(cast: Cast, told: dict[str, Any], **fields: Any) -> Conversation:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db.models import F
 from django.utils import timezone
 
 from contacts.models import Contact, LeadStatus, Message, PhoneNumber, StatusChange, Workspace
@@ -43,7 +44,7 @@ def run(command: str, url: str, *arguments: str) -> str:
 
 
 def first_row() -> Contact:
-    return Contact.objects.living().newest_activity_first()[0]
+    return Contact.objects.living().order_by(F("last_activity_at").desc(nulls_last=True))[0]
 
 
 def state() -> list[list[Any]]:

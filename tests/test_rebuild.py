@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from difflib import unified_diff
 from pprint import pformat
 from random import Random
@@ -14,7 +13,7 @@ from django.db import connection
 from contacts.models import Contact, Message, PhoneNumber, Workspace
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.replaying import BATCH_SIZE, replay_in_batches
-from tests.conftest import FIXTURES, Cast, _thread
+from tests.conftest import Cast, make_people
 from tests.kapso import Kapso
 from tests.state import crm_state
 from tests.test_corpus import CORPUS
@@ -44,29 +43,7 @@ def people_of_the_cast() -> None:
     """The rows of fixtures.json that were typed in by hand, as `make_cast` makes them."""
     workspaces = {workspace.slug: workspace for workspace in Workspace.objects.all()}
     numbers = {number.workspace.slug: number for number in PhoneNumber.objects.select_related("workspace")}
-    cast = Cast(workspaces, numbers)
-    for told in FIXTURES["contacts"]:
-        Contact.objects.create(
-            workspace=workspaces[told["workspace"]],
-            phone=told["phone"],
-            business_scoped_user_id=told["bsuid"],
-            name=told["name"],
-            kapso_name=told["kapso_name"],
-        )
-    for told in FIXTURES["kapso_conversations"]:
-        _thread(cast, told, kapso_conversation_id=told["id"])
-    for told in FIXTURES["outbound_messages"]:
-        thread = _thread(cast, told)
-        Message.objects.create(
-            workspace=thread.workspace,
-            conversation=thread,
-            contact=thread.contact,
-            kapso_message_id=told["wamid"],
-            direction="outbound",
-            content=told["text"],
-            status=told["status"],
-            sent_at=datetime(2026, 6, 9, 9, 0, tzinfo=UTC),
-        )
+    make_people(Cast(workspaces, numbers))
 
 
 def difference(one: Any, other: Any) -> str:

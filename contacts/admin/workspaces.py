@@ -40,9 +40,9 @@ class MemberInline(TabularInline):  # type: ignore[type-arg]
 class WorkspaceAdmin(MemberAdmin):
     """Superusers arrange workspaces; their members may look at their own."""
 
-    list_display = ("name", "follow_up_days")
+    list_display = ("name",)
     search_fields = ("name", "slug")
-    fields = ("name", "slug", "follow_up_days")
+    fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
     inlines = (MemberInline,)
     actions = None

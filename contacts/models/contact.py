@@ -46,9 +46,6 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     def for_user(self, user: User | AnonymousUser) -> Self:
         return self if user.is_superuser else self.filter(workspace__members=user.pk)
 
-    def newest_activity_first(self) -> Self:
-        return self.order_by(F("last_activity_at").desc(nulls_last=True), "-id")
-
 
 class Contact(models.Model):
     """A lead: one person in one workspace.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
@@ -27,12 +26,6 @@ class Workspace(models.Model):
 
     name = models.CharField(max_length=255)
     slug = models.SlugField(max_length=100)
-    follow_up_days = models.PositiveSmallIntegerField(
-        "follow up after (days)",
-        default=3,
-        db_default=3,
-        help_text="A lead that nobody wrote to for this many times 24 hours needs a follow-up.",
-    )
     members = models.ManyToManyField(
         settings.AUTH_USER_MODEL, through="Membership", related_name="workspaces", blank=True
     )
@@ -46,11 +39,6 @@ class Workspace(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    @property
-    def follow_up_period(self) -> timedelta:
-        """Days are times 24 hours, whatever the clocks do (EDGE_CASES.md 153)."""
-        return timedelta(days=self.follow_up_days)
 
 
 class Membership(models.Model):
