@@ -110,6 +110,10 @@ class WebhookDelivery(models.Model):
     duplicates = models.PositiveIntegerField(default=0, db_default=0)
     processed_at = models.DateTimeField(null=True, blank=True)
     code_version = models.CharField(max_length=40, blank=True, default="", db_default="")
+    # When it is tried again by itself; empty where nothing is to be done, or where a human has to look first.
+    next_retry_at = models.DateTimeField(null=True, blank=True)
+    # Since when retention or an erasure has emptied the body. Key, hash and outcome stay.
+    body_cleared_at = models.DateTimeField(null=True, blank=True)
 
     objects = WebhookDeliveryQuerySet.as_manager()
 
@@ -133,6 +137,12 @@ class WebhookDelivery(models.Model):
                 fields=["status", "phone_number_id"],
                 condition=Q(status__in=["received", "failed", "unroutable"]),
                 name="delivery_unfinished",
+            ),
+            # What is to be tried again by now.
+            models.Index(
+                fields=["next_retry_at"],
+                condition=Q(next_retry_at__isnull=False),
+                name="delivery_to_retry",
             ),
         ]
 
@@ -203,6 +213,64 @@ class WebhookDelivery(models.Model):
         delivery.phone_number_id = next(iter(delivery.numbers_named), "")[:64]
         delivery.event = formats.event_name(delivery.payload, kept)
         return delivery
+
+
+class DeliveryAttempt(models.Model):
+    """What an earlier attempt at a delivery came to; the delivery itself shows the newest one."""
+
+    delivery = models.ForeignKey(
+        WebhookDelivery, on_delete=models.CASCADE, related_name="past_attempts", db_index=False
+    )
+    number = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    status = models.CharField(max_length=10, choices=WebhookDelivery.Status)
+    error = models.TextField(blank=True, default="", db_default="")
+    code_version = models.CharField(max_length=40, blank=True, default="", db_default="")
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["delivery", "number"], name="delivery_attempt_once")]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} at delivery {self.delivery_id}"
+
+
+class Tally(models.Model):
+    """How often something happened on a day (UTC): each early return of the code by (source, reason), see kapso_sync.tallies.
+
+    A reason is a word of ours or a key path of a payload, never a value.
+    """
+
+    day = models.DateField()
+    source = models.CharField(max_length=40)
+    reason = models.CharField(max_length=200)
+    count = models.BigIntegerField(default=0, db_default=0)
+
+    class Meta:
+        verbose_name_plural = "tallies"
+        constraints = [models.UniqueConstraint(fields=["day", "source", "reason"], name="tally_once")]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.reason}: {self.count}"
+
+
+class AnswerCount(models.Model):
+    """What we answered to webhooks of a number in a minute, by HTTP status: what Kapso judges the endpoint by (CONTRACT.md 3.6)."""
+
+    phone_number_id = models.CharField(max_length=64)
+    minute = models.DateTimeField()
+    http_status = models.PositiveSmallIntegerField()
+    count = models.PositiveIntegerField(default=0, db_default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["phone_number_id", "minute", "http_status"], name="answer_count_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.count} times {self.http_status}"
 
 
 STORE = """

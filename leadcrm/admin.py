@@ -11,6 +11,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from procrastinate.contrib.django.models import ProcrastinateJob
 
 from contacts.admin.tenancy import SuperuserAdmin, user_of, workspaces_of
 from contacts.admin.unfolded import TabularInline
@@ -24,6 +25,7 @@ else:
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
+admin.site.unregister(ProcrastinateJob)  # the queue's own pages know no workspaces
 
 
 class WorkspaceInline(TabularInline):  # type: ignore[type-arg]

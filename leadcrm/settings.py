@@ -72,6 +72,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "rest_framework",
+    "procrastinate.contrib.django",
     "leadcrm",
     "contacts",
     "kapso_sync",

@@ -29,6 +29,7 @@ CRM_TABLES = [
     "contacts_identity",
     "contacts_statuschange",
     "contacts_contactmerge",
+    "contacts_mergedismissal",
     "contacts_contact",
 ]
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from contacts.models.contact import Contact, ContactMerge, LeadStatus, StatusChange, TransitionRefused
+from contacts.models.contact import (
+    Contact,
+    ContactMerge,
+    LeadStatus,
+    MergeDismissal,
+    StatusChange,
+    TransitionRefused,
+)
 from contacts.models.conversation import AutomationEvent, Conversation, KapsoSession
 from contacts.models.identity import Identity, IdentityLink, ProfileFact
 from contacts.models.message import Message, MessageReceipt
+from contacts.models.tombstone import Tombstone
 from contacts.models.workspace import Membership, PhoneNumber, Workspace
 
 __all__ = [
@@ -18,11 +26,13 @@ __all__ = [
     "KapsoSession",
     "LeadStatus",
     "Membership",
+    "MergeDismissal",
     "Message",
     "MessageReceipt",
     "PhoneNumber",
     "ProfileFact",
     "StatusChange",
+    "Tombstone",
     "TransitionRefused",
     "Workspace",
 ]

@@ -91,6 +91,9 @@ class Contact(models.Model):
     )
     # The sync made it because of a message. Should all its messages turn out to be another's, so does this row.
     made_by_sync = models.BooleanField(default=False, db_default=False, editable=False)
+    # When somebody last typed which field: {"name": "2026-06-09T10:13:20+00:00"}. Of two leads that are one person
+    # the newer wins, field by field. A trigger keeps it, so that it also knows what the ORM and plain SQL wrote.
+    typed_at = models.JSONField(default=dict, blank=True, db_default={}, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = ContactQuerySet.as_manager()
@@ -195,16 +198,40 @@ class StatusChange(models.Model):
 
 
 class ContactMerge(models.Model):
-    """Two leads turned out to be one person: `merged` lives on in `survivor`, which had other values before."""
+    """Two leads turned out to be one person: `merged` lives on in `survivor`, which had other values before.
+
+    `by` is who merged them; nobody where the provider's own events proved it. Undoing keeps the row.
+    """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
     survivor = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="merges")
     merged = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="merged_by")
     survivor_before = models.JSONField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(db_default=Now())
+    undone_at = models.DateTimeField(null=True)
+    undone_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
 
     class Meta:
         ordering = ["-at", "-id"]
 
     def __str__(self) -> str:
         return f"{self.merged_id} into {self.survivor_id}"
+
+
+class MergeDismissal(models.Model):
+    """Somebody said that two similar leads are two people: they are not suggested again. `a` is the older row."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
+    a = models.ForeignKey(Contact, on_delete=models.CASCADE, db_index=False, related_name="+")
+    b = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="+")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["a", "b"], name="merge_dismissal_once")]
+
+    def __str__(self) -> str:
+        return f"{self.a_id} is not {self.b_id}"

@@ -72,6 +72,11 @@ class KapsoSession(models.Model):
     status_at = models.DateTimeField(null=True)
     last_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+    # What Kapso's newest summary of the session says that there is: more than we have means that something was lost.
+    told_messages = models.PositiveIntegerField(null=True)
+    told_last_wamid = models.CharField(max_length=255, default="", db_default="")
+    told_at = models.DateTimeField(null=True)
+    is_sealed = models.BooleanField(default=False, db_default=False, editable=False)
 
     class Meta:
         constraints = [
@@ -118,6 +123,7 @@ class AutomationEvent(models.Model):
     reason = models.TextField(blank=True, default="", db_default="")
     at = models.DateTimeField()
     served_numbers = ArrayField(models.CharField(max_length=64), default=list, db_default=[])
+    is_sealed = models.BooleanField(default=False, db_default=False, editable=False)
 
     class Meta:
         constraints = [

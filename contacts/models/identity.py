@@ -32,6 +32,8 @@ class Identity(models.Model):
     home = models.ForeignKey(Contact, null=True, on_delete=models.PROTECT, related_name="+")
     # A phone that belonged to several user ids in turn, or one of those user ids.
     is_shared = models.BooleanField(default=False, db_default=False)
+    # A rebuild starts from it: no stored delivery tells (all of) it any more, or none ever did (contacts.sealing).
+    is_sealed = models.BooleanField(default=False, db_default=False, editable=False)
     # Empty where the identity is known without having written or been written to.
     first_seen_at = models.DateTimeField("first seen", null=True)
     last_seen_at = models.DateTimeField("last seen", null=True)
@@ -53,6 +55,8 @@ class IdentityLink(models.Model):
     `changed`: the provider said that `a` became `b`. `manual`: somebody merged them. `seen`: phone `a` was user id
     `b`'s at that time. That is mostly proven by message rows that name both; only what no message proves (a change
     signal, a lead typed in) is a link. `named` says that there are such messages, not when: it leads to them.
+    `apart`: somebody said that `a` and `b` are two people. It takes away whatever joins these two directly: a `changed`
+    link between them in either direction, and the user id `b` as a holder of the phone `a`.
     """
 
     class Kind(models.TextChoices):
@@ -60,12 +64,14 @@ class IdentityLink(models.Model):
         NAMED = "named", "Named together by messages"
         CHANGED = "changed", "Changed"
         MANUAL = "manual", "Merged by hand"
+        APART = "apart", "Told apart by hand"
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
     kind = models.CharField(max_length=7, choices=Kind)
     a = models.ForeignKey(Identity, on_delete=models.CASCADE, db_index=False, related_name="links_from")
     b = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="links_to")
     at = models.DateTimeField()
+    is_sealed = models.BooleanField(default=False, db_default=False, editable=False)
 
     class Meta:
         constraints = [
@@ -99,6 +105,7 @@ class ProfileFact(models.Model):
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
     counts_as_activity = models.BooleanField(default=False, db_default=False)
+    is_sealed = models.BooleanField(default=False, db_default=False, editable=False)
 
     class Meta:
         constraints = [

@@ -93,6 +93,7 @@ class Message(models.Model):
     kapso_conversation_id = models.CharField(max_length=128, default="", db_default="", editable=False)
     # Per field, how good the telling was that it is taken from (contacts.telling).
     told = models.JSONField(default=dict, db_default={}, editable=False)
+    is_sealed = models.BooleanField(default=False, db_default=False, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = MessageQuerySet.as_manager()
@@ -160,6 +161,7 @@ class MessageReceipt(models.Model):
     errors = models.JSONField(default=dict, db_default={})
     # Words that are not in the ranking: {"<word>|<time>": true}.
     other_words = models.JSONField(default=dict, db_default={})
+    is_sealed = models.BooleanField(default=False, db_default=False, editable=False)
 
     class Meta:
         constraints = [

@@ -29,6 +29,8 @@ class Workspace(models.Model):
     members = models.ManyToManyField(
         settings.AUTH_USER_MODEL, through="Membership", related_name="workspaces", blank=True
     )
+    # Salts the tombstones of the people who were erased here; "" as long as nobody was.
+    tombstone_salt = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = WorkspaceQuerySet.as_manager()
