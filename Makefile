@@ -32,12 +32,21 @@ test: ## check style, types, migrations and settings, and run the tests
 		$(PY) -W error manage.py check --deploy --fail-level WARNING
 	$(APART) $(PY) -m pytest -n 2
 
+prove: export LOCAL_DIR := $(CURDIR)/.local/tests
+prove: ## what takes too long for `make test`: thousands of histories, 100,000 deliveries, fuzzing
+	@$(call installed,$(test_requirements))
+	$(APART) $(PY) -m pytest -n 2 -m prove
+
+chaos: ## kill the server and its database while webhooks arrive, and count what is lost (minutes)
+	@$(call installed,$(test_requirements))
+	$(APART) $(PY) -m tests.chaos
+
 fmt: ## format the code, and mend what the linter can
 	@$(call installed,$(test_requirements))
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-.PHONY: help install run serve test fmt
+.PHONY: help install run serve test prove chaos fmt
 
 # Installs the requirements in $(1) unless a copy of them in .venv says that they are installed already.
 define installed
