@@ -34,8 +34,9 @@ Status = WebhookDelivery.Status
 PRECEDENCE = (Status.FAILED, Status.UNROUTABLE, Status.PROCESSED, Status.IGNORED)
 
 # What PostgreSQL says when two transactions got in each other's way: deadlock, serialization failure, and a unique
-# violation (somebody adds a lead by hand while its first message comes: the next try finds that lead).
-TRY_AGAIN = {"40P01", "40001", "23505"}
+# violation (somebody adds a lead by hand while its first message comes: the next try finds that lead). Or that it
+# ends the session, as it does when it is restarted: the next try has a new one.
+TRY_AGAIN = {"40P01", "40001", "23505", "57P01", "57P02"}
 LOCK_TIMEOUT = "55P03"
 ATTEMPTS = 5
 
@@ -90,8 +91,8 @@ class Batch:
         try:
             self._commit()
         except Exception as error:
-            if self.is_new and self.deliveries[0].pk is None:
-                raise  # not even stored: nothing that a further try would change in time
+            if connection.connection is None or (self.is_new and self.deliveries[0].pk is None):
+                raise  # no database, or not even stored: nothing that a further try would change in time
             self._commit_what_works(error)
         self._log()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
+from django.db import connection
 from django.http.request import UnreadablePostError
 from django.utils import timezone
 from rest_framework.exceptions import APIException
@@ -67,6 +68,7 @@ class KapsoWebhookView(APIView):
             raise
         except Exception as error:
             logger.exception("a webhook could not be stored: Kapso is asked to send it again")
+            connection.close_at = 0  # with this request: it may lead to a server that has become read-only
             raise Refused(503, "Could not be stored just now. Send it again.") from error
         return Response({"status": delivery.status, "delivery": delivery.pk})
 
