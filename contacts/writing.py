@@ -215,7 +215,11 @@ def write(
         "waiting": [[place.message_id, *place.pointers] for place in placement.waiting if place.contact_id],
         "leads": sorted(placement.leads),
     }
-    told_meanwhile = [wamid for _, _, wamid in run(WRITE_MESSAGES, [as_json(batch)]) if wamid]
+    told_meanwhile = [
+        wamid
+        for _, number, wamid, phone, user_id in run(WRITE_MESSAGES, [as_json(batch)])
+        if wamid and (phone, user_id) != (places[number, wamid].phone, places[number, wamid].user_id)
+    ]
     return Written(
         contacts=placement.leads,
         conversations={place.conversation_id for place in placement.places if place.conversation_id},
@@ -233,6 +237,4 @@ def _message_row(key: MessageKey, columns: dict[str, Any], place: Place) -> dict
         "wamid": wamid,
         "contact_id": contact,
         "conversation_id": conversation,
-        "placed_phone": place.phone,
-        "placed_user_id": place.user_id,
     }

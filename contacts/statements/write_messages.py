@@ -161,7 +161,7 @@ WITH batch AS MATERIALIZED (
 )
 -- Writers of a lead wait for each other here. REFRESH_DERIVED, a statement later, then sees all that the one before
 -- has written; waiting there, it would overwrite it with what it had computed before.
-SELECT c.id, NULL::bigint, NULL::text FROM (
+SELECT c.id, NULL::bigint, NULL::text, NULL::text, NULL::text FROM (
     SELECT c.id FROM contacts_contact c WHERE c.id IN (
         SELECT row::bigint FROM batch, jsonb_array_elements_text(j->'leads') AS row
         UNION
@@ -174,10 +174,7 @@ SELECT c.id, NULL::bigint, NULL::text FROM (
     ORDER BY c.id FOR NO KEY UPDATE
 ) AS c
 UNION ALL
--- Messages that somebody else told of at the same time, naming another identity: whose they are is to be asked again.
-SELECT NULL, told.phone_number_id, told.kapso_message_id
-FROM told JOIN batch ON true JOIN jsonb_to_recordset(j->'messages') AS row (
-    number_id bigint, wamid text, placed_phone text, placed_user_id text)
-    ON row.number_id = told.phone_number_id AND row.wamid = told.kapso_message_id
-WHERE (told.phone, told.user_id) IS DISTINCT FROM (row.placed_phone, row.placed_user_id)
+-- Of whom each message is now known to be: somebody else may have told of it at the same time, naming another identity.
+-- Compared by the caller: PostgreSQL would read the whole batch again for each of its messages.
+SELECT NULL, told.phone_number_id, told.kapso_message_id, told.phone, told.user_id FROM told
 """
