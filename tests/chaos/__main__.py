@@ -81,6 +81,7 @@ def _ordeal(site: Site, options: argparse.Namespace) -> int:
             "deliveries sent": len(traffic.deliveries),
             "server killed (kill -9, all of it)": happened["kill"],
             "single workers killed besides": happened["worker"],
+            "server ended for that, started again": happened["server ended"],
             "PostgreSQL stopped and started": restarts,
             **{f"answers: {answer}": count for answer, count in sorted(senders.answers.items())},
             "retries": sum(senders.answers.values()) - len(senders.acknowledged),

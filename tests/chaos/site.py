@@ -152,6 +152,17 @@ class Site:
             self.server.wait()
             self.server = None
 
+    def tend(self) -> bool:
+        """What a process manager does (README, systemd): a server that has ended by itself is started again.
+
+        It ends when its workers die in quick succession; whether that was the case.
+        """
+        if self.server is None or self.server.poll() is None:
+            return False
+        self.kill_server()
+        self.start_server()
+        return True
+
     def kill_worker(self, index: int) -> bool:
         """`kill -9` of one worker; the server is to start another by itself."""
         if not (workers := self.workers):

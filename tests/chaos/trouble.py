@@ -28,6 +28,7 @@ class Trouble:
         random, how = Random(self.seed), cycle([FAST, IMMEDIATE])  # noqa: S311
         for acknowledged, what in self._plan(len(senders.deliveries), random):
             while len(senders.acknowledged) < acknowledged and not senders.are_done:
+                happened["server ended"] += site.tend()
                 time.sleep(0.005)
             if senders.are_done:
                 break
@@ -44,6 +45,9 @@ class Trouble:
                 time.sleep(random.random() * LONGEST_OUTAGE)
                 site.start_database()
             happened[what] += 1
+        while not senders.are_done:
+            happened["server ended"] += site.tend()
+            time.sleep(0.005)
         return happened
 
     def _plan(self, deliveries: int, random: Random) -> Iterator[tuple[int, str]]:
