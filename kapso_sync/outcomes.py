@@ -24,7 +24,7 @@ IS_LEFT = f"""d.status = 'received' AND d.next_retry_at IS NULL AND d.received_a
     AND {_RETRYABLE}"""
 # The number that it waited for at its newest attempt is here and active now, however it was registered.
 IS_AWAITED = f"""d.waits_for && ARRAY(SELECT n.phone_number_id::text FROM contacts_phonenumber n WHERE n.is_active)
-    AND d.next_retry_at IS NULL AND {_RETRYABLE}"""
+    AND d.next_retry_at IS NULL AND {_RETRYABLE}"""  # noqa: S608 - constants of this file
 
 # Also says whether anything is to be retried, so that no request has to ask. That a number was registered is seen by
 # its own first webhook: to ask for all numbers each time would cost more.
