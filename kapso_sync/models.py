@@ -15,6 +15,7 @@ from django.utils.functional import cached_property
 
 from contacts.facts import as_json
 from contacts.models import PhoneNumber, Workspace
+from contacts.statements import run
 from kapso_sync import formats
 from kapso_sync.outcomes import PAUSES, SAVE_OUTCOMES, STORE
 
@@ -194,17 +195,15 @@ class WebhookDelivery(models.Model):
         Of twenty copies that arrive at once, nineteen wait here for the first to commit.
         """
         failed = self.status == self.Status.FAILED
-        with connection.cursor() as cursor:
-            cursor.execute(
-                STORE,
-                [
-                    self.received_at, self.idempotency_key, self.event, self.phone_number_id, self.workspace_id,
-                    as_json(self.headers), self.raw_body, self.body_sha256, self.served_numbers, self.status,
-                    self.error, self.processed_at, self.code_version, int(failed), PAUSES[0] if failed else None,
-                    self.waits_for,
-                ],
-            )  # fmt: skip
-            row = cursor.fetchone()
+        (row,) = run(
+            STORE,
+            [
+                self.received_at, self.idempotency_key, self.event, self.phone_number_id, self.workspace_id,
+                as_json(self.headers), self.raw_body, self.body_sha256, self.served_numbers, self.status,
+                self.error, self.processed_at, self.code_version, int(failed), PAUSES[0] if failed else None,
+                self.waits_for,
+            ],
+        )  # fmt: skip
         self.pk, self.is_just_stored, status, attempts = row[:4]
         self.received_at, self.earliest_received_at, self.others_are_due = row[4:]
         if not self.is_just_stored:
