@@ -33,7 +33,7 @@ CLAIM = """
 WITH mine AS MATERIALIZED (
     SELECT d.id FROM kapso_sync_webhookdelivery d WHERE {which} ORDER BY {order} LIMIT %s FOR UPDATE SKIP LOCKED
 )
-UPDATE kapso_sync_webhookdelivery d SET next_retry_at = now() + %s FROM mine WHERE d.id = mine.id RETURNING d.id
+UPDATE kapso_sync_webhookdelivery d SET next_retry_at = now() + make_interval(secs => %s) FROM mine WHERE d.id = mine.id RETURNING d.id
 """
 CLAIMS = (
     CLAIM.format(which=IS_DUE, order="d.next_retry_at"),
@@ -79,6 +79,6 @@ def _claim(limit: int) -> list[int]:
     for claim in CLAIMS:
         if len(mine) < limit:
             with connection.cursor() as cursor:
-                cursor.execute(claim, [limit - len(mine), LEASE])
+                cursor.execute(claim, [limit - len(mine), LEASE.total_seconds()])
                 mine += [pk for (pk,) in cursor.fetchall()]
     return mine

@@ -152,6 +152,13 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 
+# The worker of background jobs (kapso_sync.tasks). Two at a time: a long one does not keep the retries waiting.
+PROCRASTINATE_WORKER_DEFAULTS = {
+    "concurrency": 2,
+    "delete_jobs": "always",  # what a job has to do is in the tables; an error is in the log
+    "shutdown_graceful_timeout": 10,  # as the web server's: shorter than a process manager waits before it kills
+}
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.str("TIME_ZONE", "UTC")
 USE_TZ = True

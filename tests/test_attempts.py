@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 import contacts.sync
 from contacts.models import Message
+from contacts.refresh import refresh
 from kapso_sync.models import DeliveryAttempt, WebhookDelivery
 from kapso_sync.outcomes import PAUSES
 from kapso_sync.replaying import replay_in_batches
@@ -29,7 +30,6 @@ def desk(db: None) -> Desk:
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """A sync that fails with this text; none mends it."""
-    refresh = contacts.sync.refresh
 
     def put(text: str) -> None:
         def fail(*_: Any, **__: Any) -> None:
