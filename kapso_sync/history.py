@@ -34,7 +34,7 @@ def next_step(delivery: WebhookDelivery) -> SafeString | str:
     if delivery.next_retry_at and delivery.status != WebhookDelivery.Status.PROCESSED:
         return format_html("Tried again by itself {}.", showing.exact_time(delivery.next_retry_at))
     if delivery.status == WebhookDelivery.Status.FAILED:
-        return f"It waits for a human: after {delivery.failures} failed attempts nothing more is tried by itself."
+        return "It waits for a human: nothing more is tried by itself."
     if delivery.waits_for:
         return f"It counts by itself once {' and '.join(delivery.waits_for)} is registered and active here."
     return ""

@@ -48,6 +48,9 @@ RETURNING id, xmax = 0, status, attempts, received_at,
 # What the row said before becomes a past attempt, unless this is the attempt that stored it. A replay that changes
 # nothing leaves none, or every replay of everything would double the table; a failed attempt is always kept. The rows
 # are locked first, in order: of two replays of one delivery at once, the second keeps what the first came to.
+#
+# Where no retry was due any more, somebody has looked and tries it again, perhaps with mended code: the pauses begin
+# anew, or one busy moment would put it aside for good again.
 SAVE_OUTCOMES = f"""
 WITH told AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%s::jsonb) AS row (
@@ -55,7 +58,7 @@ WITH told AS MATERIALIZED (
         processed_at timestamptz, code_version text, waits_for text[])
 ), former AS MATERIALIZED (
     SELECT d.id, d.attempts, d.status, d.error, d.processed_at, d.received_at, d.code_version,
-        CASE WHEN told.is_first THEN 1 WHEN told.status = 'failed' THEN d.failures + 1 END AS failures
+        CASE WHEN told.is_first OR d.next_retry_at IS NULL THEN 1 ELSE d.failures + 1 END AS failures
     FROM kapso_sync_webhookdelivery d JOIN told ON told.id = d.id
     ORDER BY d.id FOR NO KEY UPDATE OF d
 ), kept AS (

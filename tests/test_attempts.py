@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -201,14 +202,18 @@ def test_the_pauses_grow_and_then_it_waits_for_a_human(desk: Desk, broken: Calla
     assert list(PAUSES) == sorted(PAUSES)
 
 
-def test_a_given_up_delivery_does_not_begin_anew_when_it_fails_again(
+def test_a_given_up_delivery_that_somebody_replays_gets_its_pauses_anew(
     desk: Desk, broken: Callable[[str], None]
 ) -> None:
+    """Else one busy moment after the fix would put it aside for good again."""
     broken("no")
     desk.post(message("a"))
-    for _ in range(len(PAUSES) + 3):
+    for _ in PAUSES:
         given_up = replay()
-    assert (given_up.next_retry_at, given_up.failures) == (None, len(PAUSES) + 4)
+    assert (given_up.next_retry_at, given_up.failures) == (None, len(PAUSES) + 1)
+    replayed = replay()
+    assert (pause(replayed), replayed.failures, replayed.attempts) == (PAUSES[0], 1, len(PAUSES) + 2)
+    assert len(past()) == len(PAUSES) + 1
 
 
 def test_a_success_ends_the_series(desk: Desk, broken: Callable[[str], None]) -> None:
@@ -271,3 +276,17 @@ def test_one_changed_byte_is_other_code(tmp_path: Path) -> None:
     assert versions[0] == versions[2] != versions[1]
     source.rename(source.with_name("views.py"))
     assert code_version("1.0", tmp_path) != versions[0]
+
+
+def test_a_migration_tells_what_earlier_deliveries_wait_for(desk: Desk) -> None:
+    desk.post(batch(message("a", number=UNKNOWN), message("b", 1, number="888888888888888")))
+    desk.post(message("c", 2))
+    desk.numbers[LIMA].is_active = False
+    desk.numbers[LIMA].save(update_fields=["is_active"])
+    desk.post(message("d", 3))
+    before = list(WebhookDelivery.objects.order_by("id").values_list("waits_for", flat=True))
+    assert before == [["888888888888888", UNKNOWN], None, [LIMA]]
+    WebhookDelivery.objects.update(waits_for=None)
+    with connection.cursor() as cursor:
+        cursor.execute(import_module("kapso_sync.migrations.0006_failures_and_waiting").WAITED_FOR)
+    assert list(WebhookDelivery.objects.order_by("id").values_list("waits_for", flat=True)) == before

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection, connections
@@ -21,7 +25,7 @@ from kapso_sync.models import WebhookDelivery
 from kapso_sync.outcomes import BUSY_PAUSE, PAUSES
 from kapso_sync.retrying import BATCH, LEASE, retry_due, retry_until_nothing_is_due
 from tests.builders import LIMA, SAOPAULO, UNKNOWN, Desk, batch, message
-from tests.kapso import PAYLOADS, Kapso, body_of, load
+from tests.kapso import PAYLOADS, Kapso, body_of, load, sign
 from tests.test_webhook import another_connection
 
 ANOTHER = "888888888888888"
@@ -221,6 +225,27 @@ def test_finding_them_reads_none_of_those_that_wait_on(real_desk: Desk) -> None:
         for claim, name in zip(retrying.CLAIMS, indexes, strict=True):
             cursor.execute(f"EXPLAIN {claim}", [BATCH, LEASE.total_seconds()])
             assert name in "\n".join(line for (line,) in cursor.fetchall())
+
+
+# Whoever sends may be gone (EDGE_CASES 22)
+
+
+def test_a_sender_that_hangs_up_early_has_delivered(real_desk: Desk, kapso: Kapso) -> None:
+    raw = json.dumps(message("a")).encode()
+    address = urlsplit(kapso.url)
+    head = (
+        f"POST /webhooks/kapso/ HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(raw)}\r\n"
+        f"X-Webhook-Signature: {sign(raw, 'project-secret')}\r\nX-Idempotency-Key: k\r\n\r\n"
+    )
+    with socket.create_connection((str(address.hostname), address.port or 80)) as sender:
+        sender.sendall(head.encode() + raw)
+    for _ in range(200):
+        if WebhookDelivery.objects.exists():
+            break
+        time.sleep(0.05)
+    again = kapso.post(raw, key="k").delivery
+    assert (again.status, again.duplicates, again.attempts) == ("processed", 1, 1)
+    assert Message.objects.count() == 1
 
 
 # Several at once
