@@ -21,6 +21,9 @@ run: install ## try leadcrm out: database, login, demo (PORT=8001 make run for a
 serve: install ## serve in production: DATABASE_URL, SECRET_KEY, ALLOWED_HOSTS, KAPSO_WEBHOOK_SECRET
 	@exec $(PY) manage.py serve
 
+work: install ## do background jobs in production, beside `make serve` (same settings)
+	@exec $(PY) manage.py work
+
 test: export LOCAL_DIR := $(CURDIR)/.local/tests
 test: ## check style, types, migrations and settings, and run the tests
 	@$(call installed,$(test_requirements))
@@ -46,7 +49,7 @@ fmt: ## format the code, and mend what the linter can
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-.PHONY: help install run serve test prove chaos fmt
+.PHONY: help install run serve work test prove chaos fmt
 
 # Installs the requirements in $(1) unless a copy of them in .venv says that they are installed already.
 define installed

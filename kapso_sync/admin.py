@@ -8,10 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Left, Right
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -26,6 +27,9 @@ from contacts.admin.unfolded import DropdownFilter, PasswordInput, labelled
 from contacts.encryption import Undecryptable
 from contacts.models import PhoneNumber
 from contacts.preview import one_line, shorten
+from kapso_sync.afterwards import ask_for_retries
+from kapso_sync.attention import WaitsFilter, alerts_for, missing_numbers
+from kapso_sync.history import attempts_at, next_step
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.replaying import replay_in_batches
 
@@ -109,11 +113,16 @@ class NumberFilter(DropdownFilter):
 
     def lookups(self, request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
         numbers = PhoneNumber.objects.for_user(user_of(request)).defer("webhook_secret")
-        return [(number.phone_number_id, str(number)) for number in numbers]
+        found = [(number.phone_number_id, str(number)) for number in numbers]
+        if user_of(request).is_superuser:
+            found += [(number, f"{number} (not registered)") for number, _ in missing_numbers(request)]
+        return found
 
     def queryset(self, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        known = self.value() in {str(key) for key, _ in self.lookup_choices}
-        return rows.filter(phone_number_id=self.value()) if known else rows
+        number = self.value()
+        if number not in {str(key) for key, _ in self.lookup_choices}:
+            return rows
+        return rows.filter(Q(phone_number_id=number) | Q(waits_for__contains=[number]))
 
 
 class ReceivedFilter(DropdownFilter):
@@ -143,7 +152,7 @@ class DeliveryAdmin(MemberAdmin):
     changelist = DeliveryList
     list_display = ("received", "event_shown", "number", "outcome", "problem", "attempts")
     list_display_links = ("received", "event_shown")
-    list_filter = (StatusFilter, EventFilter, NumberFilter, ReceivedFilter)
+    list_filter = (WaitsFilter, StatusFilter, EventFilter, NumberFilter, ReceivedFilter)
     list_before_template = "kapso_sync/deliveries_hint.html"
     ordering = ("-received_at", "-id")
     actions = ("replay",)
@@ -178,7 +187,9 @@ class DeliveryAdmin(MemberAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Deliveries"} | (extra_context or {}))
+        ask_for_retries(request)  # a number that is quiet gets no webhook that would see what is due
+        context = {"title": "Deliveries", "alerts": alerts_for(request)}
+        return super().changelist_view(request, context | (extra_context or {}))
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         delivery = kwargs["obj"]
@@ -189,6 +200,16 @@ class DeliveryAdmin(MemberAdmin):
             "body_rest": max(0, len(body) - LONGEST_BODY),
             "problem": telling_line(delivery.error, delivery.error),
             "headers": delivery.headers,
+            "attempts": [
+                {
+                    "row": row,
+                    "when": showing.exact_time(row.at),
+                    "problem": telling_line(row.error, row.error),
+                }
+                for row in attempts_at(delivery)
+            ],
+            "next_step": next_step(delivery),
+            "code_version": settings.CODE_VERSION,
         }
         return super().render_change_form(request, context, *args, **kwargs)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import connection, models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -14,7 +15,9 @@ from django.utils.functional import cached_property
 
 from contacts.facts import as_json
 from contacts.models import PhoneNumber, Workspace
+from contacts.statements import run
 from kapso_sync import formats
+from kapso_sync.outcomes import PAUSES, SAVE_OUTCOMES, STORE
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -45,12 +48,8 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
 
     def waiting_for(self, number: PhoneNumber) -> Self:
         """What came for this number before it was registered here, or while it was set inactive."""
-        names_it = Q(phone_number_id=number.phone_number_id) | Q(
-            error__contains=f" {number.phone_number_id} "
-        )
-        status = self.model.Status
-        waits = Q(status=status.UNROUTABLE) | Q(status=status.IGNORED, error__contains=INACTIVE)
-        return self.filter(names_it, waits)
+        unroutable = Q(status=self.model.Status.UNROUTABLE, phone_number_id=number.phone_number_id)
+        return self.filter(Q(waits_for__contains=[number.phone_number_id]) | unroutable)
 
     def replayable(self) -> Self:
         """In the order in which they came, each with the time from which a body without times of its own counts."""
@@ -61,17 +60,19 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         return self.order_by("id").annotate(earliest_received_at=models.Subquery(earliest))
 
     def save_outcomes(self, deliveries: Iterable[WebhookDelivery]) -> None:
-        """One statement, however many there are."""
+        """One statement, however many there are; earlier outcomes become past attempts."""
         rows = [
             {
                 "id": delivery.pk,
+                "is_first": delivery.is_just_stored,
+                "is_busy": delivery.met_others,
                 "status": delivery.status,
                 "error": delivery.error,
                 "event": delivery.event,
                 "workspace_id": delivery.workspace_id,
                 "processed_at": delivery.processed_at,
                 "code_version": delivery.code_version,
-                "attempts": delivery.attempts + 1,
+                "waits_for": delivery.waits_for,
             }
             for delivery in deliveries
         ]
@@ -110,7 +111,12 @@ class WebhookDelivery(models.Model):
     duplicates = models.PositiveIntegerField(default=0, db_default=0)
     processed_at = models.DateTimeField(null=True, blank=True)
     code_version = models.CharField(max_length=40, blank=True, default="", db_default="")
-    # When it is tried again by itself; empty where nothing is to be done, or where a human has to look first.
+    # Failed attempts in a row: the pauses before the next ones grow with them (kapso_sync.outcomes).
+    failures = models.PositiveSmallIntegerField(default=0, db_default=0)
+    # The numbers of items that its newest attempt did not apply: not registered here then, or inactive.
+    waits_for = ArrayField(models.TextField(), null=True, blank=True)
+    # When it is tried again by itself, or until when somebody who is at it has it for himself (kapso_sync.retrying);
+    # empty where nothing is to be done, or where a human has to look first.
     next_retry_at = models.DateTimeField(null=True, blank=True)
     # Since when retention or an erasure has emptied the body. Key, hash and outcome stay.
     body_cleared_at = models.DateTimeField(null=True, blank=True)
@@ -143,6 +149,14 @@ class WebhookDelivery(models.Model):
                 fields=["next_retry_at"],
                 condition=Q(next_retry_at__isnull=False),
                 name="delivery_to_retry",
+            ),
+            # What a number brings in that is registered now. Without the list of pending entries, which each look
+            # would have to read.
+            GinIndex(
+                fields=["waits_for"],
+                condition=Q(waits_for__isnull=False),
+                fastupdate=False,
+                name="delivery_waits_for",
             ),
         ]
 
@@ -180,22 +194,29 @@ class WebhookDelivery(models.Model):
 
         Of twenty copies that arrive at once, nineteen wait here for the first to commit.
         """
-        with connection.cursor() as cursor:
-            cursor.execute(
-                STORE,
-                [
-                    self.received_at, self.idempotency_key, self.event, self.phone_number_id, self.workspace_id,
-                    as_json(self.headers), self.raw_body, self.body_sha256, self.served_numbers, self.status,
-                    self.error, self.processed_at, self.code_version,
-                ],
-            )  # fmt: skip
-            self.pk, is_new, status, attempts, self.received_at, self.earliest_received_at = cursor.fetchone()
-        if not is_new:
+        failed = self.status == self.Status.FAILED
+        (row,) = run(
+            STORE,
+            [
+                self.received_at, self.idempotency_key, self.event, self.phone_number_id, self.workspace_id,
+                as_json(self.headers), self.raw_body, self.body_sha256, self.served_numbers, self.status,
+                self.error, self.processed_at, self.code_version, int(failed), PAUSES[0] if failed else None,
+                self.waits_for,
+            ],
+        )  # fmt: skip
+        self.pk, self.is_just_stored, status, attempts = row[:4]
+        self.received_at, self.earliest_received_at, self.others_are_due = row[4:]
+        if not self.is_just_stored:
             self.status, self.attempts = status, attempts
-        return bool(is_new)
+        return self.is_just_stored
 
     # From when a body counts that has no time of its own: the first time that these very bytes came.
     earliest_received_at = None
+    # Of the present attempt: whether it is the one that stored it, and whether it failed for nothing but the moment.
+    is_just_stored = False
+    met_others = False
+    # Whether, when this one was stored, others were due to be tried again.
+    others_are_due = False
 
     @classmethod
     def of(cls, body: bytes, headers: Mapping[str, str], **fields: Any) -> Self:
@@ -271,25 +292,3 @@ class AnswerCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} times {self.http_status}"
-
-
-STORE = """
-INSERT INTO kapso_sync_webhookdelivery AS known (
-    received_at, idempotency_key, event, phone_number_id, workspace_id, headers, body, body_sha256, served_numbers,
-    status, error, attempts, processed_at, code_version)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 1, %s, %s)
-ON CONFLICT (phone_number_id, body_sha256, idempotency_key) DO UPDATE SET duplicates = known.duplicates + 1
-RETURNING id, xmax = 0, status, attempts, received_at, LEAST(received_at, (
-    SELECT min(twin.received_at) FROM kapso_sync_webhookdelivery twin
-    WHERE twin.phone_number_id = known.phone_number_id AND twin.body_sha256 = known.body_sha256))
-"""
-
-SAVE_OUTCOMES = """
-UPDATE kapso_sync_webhookdelivery d SET
-    status = row.status, error = row.error, event = row.event, workspace_id = row.workspace_id,
-    processed_at = row.processed_at, code_version = row.code_version, attempts = row.attempts
-FROM jsonb_to_recordset(%s::jsonb) AS row (
-    id bigint, status text, error text, event text, workspace_id bigint, processed_at timestamptz, code_version text,
-    attempts int)
-WHERE d.id = row.id
-"""

@@ -50,6 +50,8 @@ class Part:
     number: PhoneNumber | None
     status: Status
     reason: str = ""
+    waits_for: str = ""  # the number that was not here, or not active
+    met_others: bool = False  # it failed since somebody else was at the same rows
 
     @property
     def is_to_apply(self) -> bool:
@@ -58,6 +60,7 @@ class Part:
     def failed(self, error: Exception) -> None:
         self.status = Status.FAILED
         self.reason = clean_text("".join(traceback.format_exception(error)))
+        self.met_others = _sqlstate(error) in {*TRY_AGAIN, LOCK_TIMEOUT}
 
 
 def receive(delivery: WebhookDelivery, numbers: Iterable[PhoneNumber]) -> None:
@@ -163,6 +166,8 @@ class Batch:
     def _begin(self) -> bool:
         """Normalise and, if new, store; False if there is nothing left to do."""
         self.parts = self._normalise()
+        for delivery in self.deliveries:
+            delivery.is_just_stored = False
         if not self.is_new:
             return True
         (delivery,) = self.deliveries
@@ -185,7 +190,7 @@ class Batch:
         for delivery in self.deliveries:
             foreseen = (delivery.status, delivery.error)
             self._conclude(delivery)
-            if not (self.is_new and (delivery.status, delivery.error) == foreseen):
+            if not (delivery.is_just_stored and (delivery.status, delivery.error) == foreseen):
                 changed.append(delivery)
         if changed:
             WebhookDelivery.objects.save_outcomes(changed)
@@ -199,7 +204,10 @@ class Batch:
         # A body that speaks of several workspaces is shown to none of them.
         delivery.workspace_id = workspaces.pop() if len(workspaces) == 1 else None
         delivery.processed_at = timezone.now()
-        delivery.code_version = settings.VERSION
+        delivery.code_version = settings.CODE_VERSION
+        delivery.waits_for = sorted({part.waits_for for part in mine} - {""}) or None
+        failed = [part for part in mine if part.status == Status.FAILED]
+        delivery.met_others = all(part.met_others for part in failed)
 
     def _log(self) -> None:
         """One line for each message: never its text, a name or a phone."""
@@ -254,9 +262,10 @@ def _route(delivery: WebhookDelivery, item: formats.Item, numbers: Mapping[str, 
         return Part(delivery, item.events, None, Status.PROCESSED, item.ignored)
     if number is None:
         reason = f"No number {item.number or '(none is named)'} is registered here yet."
-        return Part(delivery, (), None, Status.UNROUTABLE, reason)
+        return Part(delivery, (), None, Status.UNROUTABLE, reason, waits_for=item.number[:64])
     if not number.is_active:
-        return Part(delivery, (), number, Status.IGNORED, f"The number {item.number} {INACTIVE}.")
+        reason = f"The number {item.number} {INACTIVE}."
+        return Part(delivery, (), number, Status.IGNORED, reason, waits_for=item.number[:64])
     return Part(delivery, item.events, number, Status.PROCESSED, item.ignored)
 
 

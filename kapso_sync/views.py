@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 
 from contacts.models import PhoneNumber
 from kapso_sync import sync
+from kapso_sync.afterwards import ask_for_retries
 from kapso_sync.formats.reading import clean_text
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.signature import BadSignature, SecretUnreadable, served_numbers
@@ -70,6 +71,7 @@ class KapsoWebhookView(APIView):
             logger.exception("a webhook could not be stored: Kapso is asked to send it again")
             connection.close_at = 0  # with this request: it may lead to a server that has become read-only
             raise Refused(503, "Could not be stored just now. Send it again.") from error
+        ask_for_retries(request, are_due=delivery.others_are_due)
         return Response({"status": delivery.status, "delivery": delivery.pk})
 
 

@@ -16,6 +16,8 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from contacts.admin.tenancy import SuperuserAdmin, user_of, workspaces_of
 from contacts.admin.unfolded import TabularInline
 from contacts.models import Contact, Membership, PhoneNumber
+from kapso_sync.afterwards import ask_for_retries
+from kapso_sync.attention import alerts_for
 from kapso_sync.models import WebhookDelivery
 
 if TYPE_CHECKING:
@@ -83,11 +85,13 @@ def is_superuser(request: HttpRequest) -> bool:
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """The first page: what there is to do, and how to begin where there is nothing yet."""
+    ask_for_retries(request)  # a number that is quiet gets no webhook that would see what is due
     user, mine = user_of(request), list(workspaces_of(request))
     unfinished = WebhookDelivery.objects.for_user(user).filter(status__in=("failed", "unroutable"))
     troubled = Counter(unfinished.values_list("status", flat=True)[:100])
     return context | {
         "title": "leadcrm",
+        "alerts": alerts_for(request),
         "workspaces": mine,
         "has_number": PhoneNumber.objects.filter(workspace__in=mine).exists(),
         "has_lead": Contact.objects.filter(workspace__in=mine).living().exists(),

@@ -16,9 +16,12 @@ from django.urls import reverse_lazy
 from environs import Env
 
 from leadcrm.local import local_secret_key, local_webhook_secret
+from leadcrm.version import code_version
 
 VERSION = "0.1.0"
 BASE_DIR = Path(__file__).resolve().parent.parent
+# Tells the code that runs from any other, also where both call themselves 0.1.0: each attempt at a delivery has it.
+CODE_VERSION = code_version(VERSION, BASE_DIR)
 
 env = Env()
 
@@ -79,6 +82,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "kapso_sync.afterwards.retries_after_answers",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -147,6 +151,13 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+
+# The worker of background jobs (kapso_sync.tasks). Two at a time: a long one does not keep the retries waiting.
+PROCRASTINATE_WORKER_DEFAULTS = {
+    "concurrency": 2,
+    "delete_jobs": "always",  # what a job has to do is in the tables; an error is in the log
+    "shutdown_graceful_timeout": 10,  # as the web server's: shorter than a process manager waits before it kills
+}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.str("TIME_ZONE", "UTC")

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from leadcrm import webserver
 from leadcrm.advice import unreachable
 from leadcrm.embedded import server as embedded
 from leadcrm.local import kept_secret
+from leadcrm.management.commands.work import WORKER
 
 ADMIN = "admin"
 ANSWER_SECONDS = 60
@@ -56,7 +57,7 @@ class Command(BaseCommand):
         call_command("migrate", interactive=False, verbosity=0)
         call_command("collectstatic", interactive=False, verbosity=0)
         password = _admin_password()
-        with _server() as process:
+        with _running(webserver.command("--log-level", "warning")) as process, _running(WORKER):
             _wait_until_it_answers(process)
             self._play_the_demo()
             self.stdout.write(_welcome(password))
@@ -102,13 +103,13 @@ def _admin_password() -> str:
 
 
 @contextlib.contextmanager
-def _server() -> Iterator[subprocess.Popen[bytes]]:
-    """The web server in a process group of its own, none of which is left afterwards."""
+def _running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The web server, or the worker, in a process group of its own, none of which is left afterwards."""
     # Over plain HTTP, also where DATABASE_URL makes this look like production: this is loopback.
     env = {"HTTPS": "off"} | os.environ
     with _log().open("a") as log:
         process = subprocess.Popen(  # noqa: S603
-            webserver.command("--log-level", "warning"),
+            command,
             cwd=settings.BASE_DIR,
             env=env,
             start_new_session=True,  # Ctrl-C comes to us alone, and we pass it on once

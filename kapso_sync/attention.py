@@ -1,0 +1,145 @@
+"""What of the deliveries needs somebody's attention, in sentences with links; each counted no further than it matters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Min, Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from contacts import showing
+from contacts.admin.tenancy import user_of
+from contacts.admin.unfolded import DropdownFilter
+from kapso_sync.models import WebhookDelivery
+
+Status = WebhookDelivery.Status
+
+# Nobody tries it again by itself any more.
+GIVEN_UP = Q(status=Status.FAILED, next_retry_at=None, body_cleared_at=None)
+# It will be processed, or tried, without anybody's help.
+UNDER_WAY = Q(status__in=[Status.RECEIVED, Status.FAILED]) & (
+    Q(status=Status.RECEIVED) | Q(next_retry_at__isnull=False)
+)
+FOR_ITS_NUMBER = Q(waits_for__isnull=False)
+
+# An outcome normally follows within the request.
+LATE_AFTER = timedelta(minutes=1)
+MOST_COUNTED = 100
+MOST_NUMBERS = 5
+# The newest deliveries tell which code is at work.
+LOOKED_AT = 100
+
+# An installation may wait for a number with a million webhooks: counting ends where nobody cares any more.
+MISSING_NUMBERS = """
+SELECT number, count(*) FROM (
+    SELECT unnest(d.waits_for) AS number FROM kapso_sync_webhookdelivery d
+    WHERE d.status = 'unroutable' AND d.body_cleared_at IS NULL LIMIT 10000) waiting
+WHERE NOT EXISTS (SELECT FROM contacts_phonenumber n WHERE n.phone_number_id = number)
+GROUP BY number ORDER BY count(*) DESC, number LIMIT %s
+"""
+
+_started_at = timezone.now()
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A sentence, and where to go for it: (label, address) pairs."""
+
+    text: str
+    links: tuple[tuple[str, str], ...] = ()
+
+
+class WaitsFilter(DropdownFilter):
+    title = "what it waits for"
+    parameter_name = "waits"
+    CHOICES = {
+        "human": ("Waits for a human", GIVEN_UP),
+        "retry": ("Is tried again by itself", UNDER_WAY),
+        "number": ("Waits for its number", FOR_ITS_NUMBER),
+    }
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
+        return [(key, label) for key, (label, _) in self.CHOICES.items()]
+
+    def queryset(self, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.CHOICES.get(self.value() or "")
+        return rows.filter(chosen[1]) if chosen else rows
+
+
+def alerts_for(request: HttpRequest) -> list[Alert]:
+    """Of the deliveries that the user may see. Numbers and code are the superusers' business."""
+    found = [*_given_up(request), *_late(request)]
+    if user_of(request).is_superuser:
+        found += [*_missing(request), *_two_codes()]
+    return found
+
+
+def missing_numbers(request: HttpRequest) -> list[tuple[str, int]]:
+    """Numbers that are not registered here, with how many webhooks wait; asked once per request."""
+    kept = vars(request)
+    if "leadcrm_missing_numbers" not in kept:
+        with connection.cursor() as cursor:
+            cursor.execute(MISSING_NUMBERS, [MOST_NUMBERS])
+            kept["leadcrm_missing_numbers"] = cursor.fetchall()
+    found: list[tuple[str, int]] = kept["leadcrm_missing_numbers"]
+    return found
+
+
+def _given_up(request: HttpRequest) -> list[Alert]:
+    mine = WebhookDelivery.objects.for_user(user_of(request)).filter(GIVEN_UP)
+    count = mine.values("pk")[: MOST_COUNTED + 1].count()
+    if not count:
+        return []
+    number = f"More than {MOST_COUNTED}" if count > MOST_COUNTED else str(count)
+    text = f"{number} deliver{'y' if count == 1 else 'ies'} failed again and again: nothing more is tried by itself."
+    return [Alert(text, (("Look at what went wrong", _list(waits="human")),))]
+
+
+def _late(request: HttpRequest) -> list[Alert]:
+    mine = WebhookDelivery.objects.for_user(user_of(request)).filter(UNDER_WAY, body_cleared_at=None)
+    oldest, now = mine.aggregate(oldest=Min("received_at"))["oldest"], timezone.now()
+    if oldest is None or now - oldest < LATE_AFTER:
+        return []
+    text = f"The oldest delivery that is not processed yet came {showing.ago(oldest, now)}. It is tried again by itself."
+    return [Alert(text, (("Look at it", _list(waits="retry")),))]
+
+
+def _missing(request: HttpRequest) -> list[Alert]:
+    alerts = []
+    for number, count in missing_numbers(request):
+        text = (
+            f"Number {number} is not registered here: {count} webhook{' waits' if count == 1 else 's wait'}."
+        )
+        register = reverse("admin:contacts_phonenumber_add") + "?" + urlencode({"phone_number_id": number})
+        look = _list(waits="number", number=number)
+        alerts.append(Alert(text, (("Register it", register), ("Look at them", look))))
+    return alerts
+
+
+def _two_codes() -> list[Alert]:
+    """Since this process started, another one has processed something by other code: one of the two is stale."""
+    known = ("", settings.CODE_VERSION)
+    newest = WebhookDelivery.objects.order_by("-received_at", "-id")[:LOOKED_AT]
+    failing = WebhookDelivery.objects.filter(status=Status.FAILED, processed_at__gt=_started_at)
+    seen = {
+        code for at, code in newest.values_list("processed_at", "code_version") if at and at > _started_at
+    }
+    seen |= set(failing.exclude(code_version__in=known).values_list("code_version", flat=True)[:LOOKED_AT])
+    others = sorted(seen - set(known))
+    if not others:
+        return []
+    text = (
+        f"Two versions of the code are at work: {settings.CODE_VERSION} here, {', '.join(others)} elsewhere."
+    )
+    return [Alert(f"{text} Restart the web server and the worker.")]
+
+
+def _list(**query: str) -> str:
+    return f"{reverse('admin:kapso_sync_webhookdelivery_changelist')}?{urlencode(query)}"

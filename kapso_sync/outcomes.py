@@ -1,0 +1,83 @@
+"""How a delivery is stored with its outcome, what is kept of earlier attempts, and when it is tried again.
+
+All by the database's clock, so that servers whose clocks differ agree on what is due.
+"""
+
+from __future__ import annotations
+
+# Seconds until a failed delivery is tried again by itself, by how often it failed in a row: a busy moment passes
+# within the first, a restart or a full disk within the next few, and the last leave a team a day to mend the code.
+# After that it waits for a human. No jitter: retries are claimed in batches of bounded size, so a thousand that are
+# due at once are no stampede.
+PAUSES = (10, 60, 300, 1_800, 7_200, 21_600, 86_400)
+# The first pause after a lock time-out or a deadlock: nothing is wrong but the moment.
+BUSY_PAUSE = 2
+
+# `received` for that long, it was left behind: by a crash, or by an import that did not finish.
+LEFT_AFTER = "interval '1 minute'"
+
+_RETRYABLE = "d.body_cleared_at IS NULL"
+
+# Each by an index of its own; `d` is the delivery.
+IS_DUE = f"d.next_retry_at <= now() AND {_RETRYABLE}"
+IS_LEFT = f"""d.status = 'received' AND d.next_retry_at IS NULL AND d.received_at < now() - {LEFT_AFTER}
+    AND {_RETRYABLE}"""
+# The number that it waited for at its newest attempt is here and active now, however it was registered.
+IS_AWAITED = f"""d.waits_for && ARRAY(SELECT n.phone_number_id::text FROM contacts_phonenumber n WHERE n.is_active)
+    AND d.next_retry_at IS NULL AND {_RETRYABLE}"""  # noqa: S608 - constants of this file
+
+# Also says whether anything is to be retried, so that no request has to ask. That a number was registered is seen by
+# its own first webhook: to ask for all numbers each time would cost more.
+STORE = f"""
+INSERT INTO kapso_sync_webhookdelivery AS known (
+    received_at, idempotency_key, event, phone_number_id, workspace_id, headers, body, body_sha256, served_numbers,
+    status, error, attempts, processed_at, code_version, failures, next_retry_at, waits_for)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 1, %s, %s, %s, now() + make_interval(secs => %s), %s)
+ON CONFLICT (phone_number_id, body_sha256, idempotency_key) DO UPDATE SET duplicates = known.duplicates + 1
+RETURNING id, xmax = 0, status, attempts, received_at,
+    LEAST(received_at, (
+        SELECT min(twin.received_at) FROM kapso_sync_webhookdelivery twin
+        WHERE twin.phone_number_id = known.phone_number_id AND twin.body_sha256 = known.body_sha256)),
+    EXISTS (SELECT FROM kapso_sync_webhookdelivery d WHERE {IS_DUE})
+    OR EXISTS (SELECT FROM kapso_sync_webhookdelivery d WHERE {IS_LEFT})
+    OR known.status = 'processed' AND EXISTS (
+        SELECT FROM kapso_sync_webhookdelivery d
+        WHERE d.waits_for @> ARRAY[known.phone_number_id]::text[] AND d.next_retry_at IS NULL AND {_RETRYABLE})
+"""  # noqa: S608 - constants of this file
+
+# What the row said before becomes a past attempt, unless this is the attempt that stored it. A replay that changes
+# nothing leaves none, or every replay of everything would double the table; a failed attempt is always kept. The rows
+# are locked first, in order: of two replays of one delivery at once, the second keeps what the first came to.
+#
+# Where no retry was due any more, somebody has looked and tries it again, perhaps with mended code: the pauses begin
+# anew, or one busy moment would put it aside for good again.
+SAVE_OUTCOMES = f"""
+WITH told AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(%s::jsonb) AS row (
+        id bigint, is_first bool, is_busy bool, status text, error text, event text, workspace_id bigint,
+        processed_at timestamptz, code_version text, waits_for text[])
+), former AS MATERIALIZED (
+    SELECT d.id, d.attempts, d.status, d.error, d.processed_at, d.received_at, d.code_version,
+        CASE WHEN told.is_first OR d.next_retry_at IS NULL THEN 1 ELSE d.failures + 1 END AS failures
+    FROM kapso_sync_webhookdelivery d JOIN told ON told.id = d.id
+    ORDER BY d.id FOR NO KEY UPDATE OF d
+), kept AS (
+    INSERT INTO kapso_sync_deliveryattempt (delivery_id, number, at, status, error, code_version)
+    SELECT id, former.attempts, COALESCE(former.processed_at, former.received_at), former.status, former.error,
+        former.code_version
+    FROM former JOIN told USING (id)
+    WHERE former.attempts > 0 AND NOT told.is_first AND (
+        former.status = 'failed'
+        OR (former.status, former.error, former.code_version) <> (told.status, told.error, told.code_version))
+)
+UPDATE kapso_sync_webhookdelivery d SET
+    status = told.status, error = told.error, event = told.event, workspace_id = told.workspace_id,
+    processed_at = told.processed_at, code_version = told.code_version, waits_for = told.waits_for,
+    attempts = CASE WHEN told.is_first THEN 1 ELSE former.attempts + 1 END,
+    failures = CASE WHEN told.status = 'failed' THEN former.failures ELSE 0 END,
+    next_retry_at = CASE WHEN told.status = 'failed' THEN now() + make_interval(secs => CASE
+        WHEN told.is_busy AND former.failures = 1 THEN {BUSY_PAUSE}
+        ELSE (ARRAY{list(PAUSES)})[former.failures] END) END
+FROM told JOIN former USING (id)
+WHERE d.id = told.id
+"""  # noqa: S608 - constants of this file
