@@ -52,13 +52,24 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         waits = Q(status=status.UNROUTABLE) | Q(status=status.IGNORED, error__contains=INACTIVE)
         return self.filter(names_it, waits)
 
+    def with_bodies(self) -> Self:
+        """Without those whose bodies were cleared: there is nothing left in them to replay."""
+        return self.filter(body_cleared_at=None)
+
+    def without_bodies(self) -> Self:
+        """Those whose bodies retention or an erasure has cleared."""
+        return self.filter(body_cleared_at__isnull=False)
+
     def replayable(self) -> Self:
-        """In the order in which they came, each with the time from which a body without times of its own counts."""
+        """In the order in which they came, each with the time from which a body without times of its own counts.
+
+        Cleared ones are left out.
+        """
         twin = self.model.objects.filter(
             phone_number_id=models.OuterRef("phone_number_id"), body_sha256=models.OuterRef("body_sha256")
         )
         earliest = twin.order_by("received_at").values("received_at")[:1]
-        return self.order_by("id").annotate(earliest_received_at=models.Subquery(earliest))
+        return self.with_bodies().order_by("id").annotate(earliest_received_at=models.Subquery(earliest))
 
     def save_outcomes(self, deliveries: Iterable[WebhookDelivery]) -> None:
         """One statement, however many there are."""
