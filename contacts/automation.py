@@ -13,7 +13,6 @@ from contacts.statements.record_automation import DROP_ERASED_AUTOMATION, RECORD
 from contacts.tombstones import ERASED
 from contacts.writing import Written
 
-
 NOT_KNOWN_YET = "The conversation {} is not known yet: it counts once it is."
 
 

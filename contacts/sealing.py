@@ -25,9 +25,9 @@ def seal(told: Sequence[tuple[PhoneNumber, Event]]) -> None:
     """
     if not told:
         return
+    facts = json.loads(Facts.of(told).as_json()) | {"messages": sorted(_messages(told))}
     people.lock_alone({number.workspace_id for number, _ in told})
-    facts = json.loads(Facts.of(told).as_json())
-    run(SEAL_FACTS, [as_json(facts | {"messages": sorted(_messages(told))})])
+    run(SEAL_FACTS, [as_json(facts)])
 
 
 def seal_automation(told: Collection[tuple[AutomationTold, list[str] | None]]) -> None:
@@ -40,5 +40,7 @@ def seal_automation(told: Collection[tuple[AutomationTold, list[str] | None]]) -
 
 
 def _messages(told: Sequence[tuple[PhoneNumber, Event]]) -> set[tuple[int, str]]:
-    events = ((number, event.message if isinstance(event, IdentityChanged) else event) for number, event in told)
+    events = (
+        (number, event.message if isinstance(event, IdentityChanged) else event) for number, event in told
+    )
     return {(number.pk, event.wamid) for number, event in events if isinstance(event, MessageTold)}

@@ -26,7 +26,11 @@ FINISHED = (WebhookDelivery.Status.PROCESSED, WebhookDelivery.Status.IGNORED)
 
 
 def clear(
-    deliveries: Sequence[WebhookDelivery], parts: Iterable[Part], *, unfinished: str, reason: str | None = None
+    deliveries: Sequence[WebhookDelivery],
+    parts: Iterable[Part],
+    *,
+    unfinished: str,
+    reason: str | None = None,
 ) -> None:
     """Seal what these deliveries told (`parts`) and empty their bodies, in the caller's transaction.
 

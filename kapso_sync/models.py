@@ -149,6 +149,12 @@ class WebhookDelivery(models.Model):
                 condition=Q(status__in=["received", "failed", "unroutable"]),
                 name="delivery_unfinished",
             ),
+            # The oldest bodies that are still there (kapso_sync.retention).
+            models.Index(
+                fields=["received_at", "id"],
+                condition=Q(body_cleared_at=None),
+                name="delivery_body_to_clear",
+            ),
             # What is to be tried again by now.
             models.Index(
                 fields=["next_retry_at"],
