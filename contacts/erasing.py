@@ -83,7 +83,7 @@ class Person:
         self.identities = [Held(*row) for row in _run(sql.LOAD_IDENTITIES, at | {"named": named})]
         at |= {"phones": self._values("phone"), "users": self._values("user")}
         self.sessions = dict(_run(sql.LOAD_SESSIONS, at))
-        wamids = [f"{prefix}%" for prefix in self.wamid_prefixes]
+        wamids = [f"wamid.____{hidden}%" for hidden in self.hidden_in_wamids]
         at |= {"sessions": sorted(self.sessions.values()), "wamids": wamids}
         found = _run(sql.LOAD_MESSAGES, at)
         self.messages = {pk: wamid for pk, wamid in found if pk}
@@ -110,13 +110,16 @@ class Person:
         return {(self.workspace_id, kind, value) for kind, value in told}
 
     @property
-    def wamid_prefixes(self) -> list[str]:
-        """How the WAMIDs of their messages begin: Meta puts the phone into them, in base64."""
-        prefixes = []
-        for phone in self.phones:
-            raw = b"\x1c\x18" + bytes([len(phone)]) + phone.encode()
-            prefixes.append(f"wamid.{base64.b64encode(raw).decode()[: len(raw) * 4 // 3]}")
-        return prefixes
+    def hidden_in_wamids(self) -> set[str]:
+        """What stands in the WAMIDs of their messages after the first ten characters: the phone, in base64.
+
+        The last character also holds bits of what follows the phone, so there are several.
+        """
+        return {
+            base64.b64encode(phone.encode() + bytes([following])).decode()[: -(-len(phone) * 4 // 3)]
+            for phone in self.phones
+            for following in range(256)
+        }
 
     @property
     def shared_phones(self) -> list[Held]:

@@ -27,7 +27,7 @@ from contacts.encryption import Undecryptable
 from contacts.models import PhoneNumber
 from contacts.preview import one_line, shorten
 from kapso_sync.models import WebhookDelivery
-from kapso_sync.replaying import replay_in_batches
+from kapso_sync.replaying import cannot_be_replayed, replay_in_batches
 
 Status = WebhookDelivery.Status
 
@@ -189,6 +189,7 @@ class DeliveryAdmin(MemberAdmin):
             "body_rest": max(0, len(body) - LONGEST_BODY),
             "problem": telling_line(delivery.error, delivery.error),
             "headers": delivery.headers,
+            "days_kept": _days_kept(delivery),
         }
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -211,12 +212,16 @@ class DeliveryAdmin(MemberAdmin):
     @admin.action(description="Replay")
     def replay(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
         """The same way as a webhook that arrives; what came of it is counted, not hoped for."""
+        cleared = deliveries.without_bodies().count()  # type: ignore[attr-defined]
         chosen = list(deliveries.order_by("id").values_list("pk", flat=True)[: MOST_REPLAYED + 1])
         if len(chosen) > MOST_REPLAYED:
             advice = f"That is too much for one page: choose up to {MOST_REPLAYED}, or run manage.py replay_webhooks."
             self.message_user(request, advice, messages.ERROR)
             return
-        say_outcomes(self, request, replay_in_batches(WebhookDelivery.objects.filter(pk__in=chosen)))
+        if len(chosen) > cleared:
+            say_outcomes(self, request, replay_in_batches(WebhookDelivery.objects.filter(pk__in=chosen)))
+        if cleared:
+            self.message_user(request, cannot_be_replayed(cleared), messages.WARNING)
 
     @admin.display(description="Received")
     def received(self, delivery: WebhookDelivery) -> str:
@@ -245,6 +250,14 @@ class DeliveryAdmin(MemberAdmin):
     @admin.display(description="Last processed")
     def processed_exactly(self, delivery: WebhookDelivery) -> str:
         return showing.exact_time(delivery.processed_at)
+
+
+def _days_kept(delivery: WebhookDelivery) -> str:
+    """How long there was a body, where it was cleared."""
+    if delivery.body_cleared_at is None:
+        return ""
+    days = (delivery.body_cleared_at - delivery.received_at).days
+    return f"{days} day{'' if days == 1 else 's'}"
 
 
 def telling_line(start: str, end: str) -> str:

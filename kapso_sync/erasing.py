@@ -82,7 +82,8 @@ class Finder:
         self.words = {value for _, kind, value in self.marks if kind != "phone"}
         # The digits one after the other, with whatever people put between them.
         phones = (r"[^0-9]{0,3}".join(phone) for phone in person.phones)
-        patterns = [*phones, *map(re.escape, person.wamid_prefixes)]
+        wamids = (rf"wamid\.[\w+/]{{4}}{re.escape(hidden)}" for hidden in person.hidden_in_wamids)
+        patterns = [*phones, *wamids]
         self.pattern = re.compile("|".join(patterns)) if patterns else None
 
     def found(self, deliveries: Sequence[WebhookDelivery]) -> list[WebhookDelivery]:

@@ -38,6 +38,13 @@ def replay_in_batches(
     return outcomes
 
 
+def cannot_be_replayed(cleared: int) -> str:
+    """What to say of deliveries whose bodies retention or an erasure has cleared."""
+    if cleared == 1:
+        return "1 delivery cannot be replayed: the body was cleared."
+    return f"{cleared} deliveries cannot be replayed: their bodies were cleared."
+
+
 def _analyze() -> None:
     """Tell the planner how large the tables are by now, each time they may have doubled.
 

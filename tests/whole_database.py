@@ -22,7 +22,7 @@ def places_of(*texts: str) -> list[str]:
 def _values() -> Iterator[tuple[str, str, str]]:
     for table in connection.introspection.table_names():
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")  # noqa: S608
             columns = [column.name for column in cursor.description]
             for row in cursor.fetchall():
                 for column, value in zip(columns, row, strict=True):
@@ -31,5 +31,3 @@ def _values() -> Iterator[tuple[str, str, str]]:
 
 def _text(value: Any) -> str:
     return bytes(value).decode(errors="replace") if isinstance(value, bytes | memoryview) else str(value)
-
-
