@@ -27,6 +27,7 @@ from contacts.events import (
 from contacts.models import PhoneNumber
 from contacts.statements import run
 from contacts.statements.record_facts import RECORD_FACTS
+from contacts.tombstones import Mark, Span, marks
 
 # CONTRACT.md 11.1. Words that are not here are recorded without a rank.
 STATUS_RANK = {"pending": 0, "accepted": 1, "sent": 2, "failed": 3, "delivered": 4, "read": 5, "played": 6}
@@ -45,12 +46,16 @@ class Facts:
     profiles: dict[tuple[Key, str, str, str], tuple[datetime, datetime, bool]] = field(default_factory=dict)
     receipts: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
     sessions: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
+    marks: set[Mark] = field(default_factory=set)
+    # Of those marks, once recorded: what belongs to people who were erased.
+    tombstones: dict[Mark, Span] = field(default_factory=dict)
 
     @classmethod
     def of(cls, told: Iterable[tuple[PhoneNumber, Event]]) -> Facts:
         facts = cls()
         for number, event in told:
             facts.workspaces.add(number.workspace_id)
+            facts.marks.update(marks(number, event))
             match event:
                 case MessageTold():
                     facts._message(number, event)
@@ -151,10 +156,12 @@ class Facts:
 
     def record(self) -> set[int]:
         """Write the facts and take the batch's locks; returns the identities between which there is a new link."""
-        rows = run(RECORD_FACTS, [self._as_json()])
-        return {identity for row in rows for identity in row if identity}
+        rows = run(RECORD_FACTS, [self.as_json()])
+        asked = sorted(self.marks)
+        self.tombstones = {asked[nth - 1]: Span(since, until) for _, _, nth, since, until in rows if nth}
+        return {identity for row in rows for identity in row[:2] if identity}
 
-    def _as_json(self) -> str:
+    def as_json(self) -> str:
         def rows(table: dict[tuple[int, str], dict[str, Any]]) -> list[dict[str, Any]]:
             return [{"number_id": number, "key": key} | row for (number, key), row in table.items()]
 
@@ -166,6 +173,7 @@ class Facts:
                 "profiles": [[*key, *fact, *times] for (key, *fact), times in self.profiles.items()],
                 "receipts": rows(self.receipts),
                 "sessions": rows(self.sessions),
+                "marks": sorted(self.marks),
             }
         )
 

@@ -26,24 +26,38 @@ from contacts.models import PhoneNumber
 from contacts.people import PeopleChanged
 from contacts.refresh import refresh
 from contacts.telling import merge
+from contacts.tombstones import ERASED, NOBODY, Tombstones, is_erased, raise_if_erased
 from contacts.writing import Ask, MessageKey, Placement, write
 
 NOT_HERE_YET = "Nobody here has this phone or user ID yet: it is kept, and counts once they have written."
 
 
-def apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool = False) -> dict[int, str]:
+def apply(
+    told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool = False, erased: Tombstones = NOBODY
+) -> dict[int, str]:
     """Apply the events, each with the business number that it belongs to, in the caller's transaction.
 
     Returns the reasons why events have no effect for now, by their index in `told`. Raises `PeopleChanged` when the
     batch changes who is one person and `alone` is not set: roll back, and apply it again with `alone`, which keeps
-    every other sync out of the workspace until the transaction ends.
+    every other sync out of the workspace until the transaction ends. Raises `ErasedPeople` when the batch tells of
+    somebody who was erased: roll back, and apply it again with the tombstones found, which leaves those events out.
     """
+    reasons = {
+        index: ERASED for index, (number, event) in enumerate(told) if is_erased(number, event, erased)
+    }
+    kept = [index for index in range(len(told)) if index not in reasons]
+    waiting = _apply([told[index] for index in kept], alone=alone)
+    return reasons | {kept[index]: reason for index, reason in waiting.items()}
+
+
+def _apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool) -> dict[int, str]:
     if not told:
         return {}
     if alone:
         people.lock_alone({number.workspace_id for number, _ in told})
     facts = Facts.of(told)
     newly_linked = facts.record()
+    raise_if_erased(told, facts.tombstones)
     messages, receipted = _messages(told)
     rows = {key: merge(event for _, event in tellings) for key, tellings in messages.items()}
     mentions = [(index, number, event) for index, (number, event) in enumerate(told) if _mention(event)]

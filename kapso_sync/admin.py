@@ -31,7 +31,7 @@ from kapso_sync.afterwards import ask_for_retries
 from kapso_sync.attention import WaitsFilter, alerts_for, missing_numbers
 from kapso_sync.history import attempts_at, next_step
 from kapso_sync.models import WebhookDelivery
-from kapso_sync.replaying import replay_in_batches
+from kapso_sync.replaying import cannot_be_replayed, replay_in_batches
 
 Status = WebhookDelivery.Status
 
@@ -210,6 +210,7 @@ class DeliveryAdmin(MemberAdmin):
             ],
             "next_step": next_step(delivery),
             "code_version": settings.CODE_VERSION,
+            "days_kept": _days_kept(delivery),
         }
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -232,12 +233,16 @@ class DeliveryAdmin(MemberAdmin):
     @admin.action(description="Replay")
     def replay(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
         """The same way as a webhook that arrives; what came of it is counted, not hoped for."""
+        cleared = deliveries.without_bodies().count()  # type: ignore[attr-defined]
         chosen = list(deliveries.order_by("id").values_list("pk", flat=True)[: MOST_REPLAYED + 1])
         if len(chosen) > MOST_REPLAYED:
             advice = f"That is too much for one page: choose up to {MOST_REPLAYED}, or run manage.py replay_webhooks."
             self.message_user(request, advice, messages.ERROR)
             return
-        say_outcomes(self, request, replay_in_batches(WebhookDelivery.objects.filter(pk__in=chosen)))
+        if len(chosen) > cleared:
+            say_outcomes(self, request, replay_in_batches(WebhookDelivery.objects.filter(pk__in=chosen)))
+        if cleared:
+            self.message_user(request, cannot_be_replayed(cleared), messages.WARNING)
 
     @admin.display(description="Received")
     def received(self, delivery: WebhookDelivery) -> str:
@@ -266,6 +271,14 @@ class DeliveryAdmin(MemberAdmin):
     @admin.display(description="Last processed")
     def processed_exactly(self, delivery: WebhookDelivery) -> str:
         return showing.exact_time(delivery.processed_at)
+
+
+def _days_kept(delivery: WebhookDelivery) -> str:
+    """How long there was a body, where it was cleared."""
+    if delivery.body_cleared_at is None:
+        return ""
+    days = (delivery.body_cleared_at - delivery.received_at).days
+    return f"{days} day{'' if days == 1 else 's'}"
 
 
 def telling_line(start: str, end: str) -> str:

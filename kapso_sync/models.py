@@ -51,13 +51,24 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         unroutable = Q(status=self.model.Status.UNROUTABLE, phone_number_id=number.phone_number_id)
         return self.filter(Q(waits_for__contains=[number.phone_number_id]) | unroutable)
 
+    def with_bodies(self) -> Self:
+        """Without those whose bodies were cleared: there is nothing left in them to replay."""
+        return self.filter(body_cleared_at=None)
+
+    def without_bodies(self) -> Self:
+        """Those whose bodies retention or an erasure has cleared."""
+        return self.filter(body_cleared_at__isnull=False)
+
     def replayable(self) -> Self:
-        """In the order in which they came, each with the time from which a body without times of its own counts."""
+        """In the order in which they came, each with the time from which a body without times of its own counts.
+
+        Cleared ones are left out.
+        """
         twin = self.model.objects.filter(
             phone_number_id=models.OuterRef("phone_number_id"), body_sha256=models.OuterRef("body_sha256")
         )
         earliest = twin.order_by("received_at").values("received_at")[:1]
-        return self.order_by("id").annotate(earliest_received_at=models.Subquery(earliest))
+        return self.with_bodies().order_by("id").annotate(earliest_received_at=models.Subquery(earliest))
 
     def save_outcomes(self, deliveries: Iterable[WebhookDelivery]) -> None:
         """One statement, however many there are; earlier outcomes become past attempts."""
@@ -143,6 +154,12 @@ class WebhookDelivery(models.Model):
                 fields=["status", "phone_number_id"],
                 condition=Q(status__in=["received", "failed", "unroutable"]),
                 name="delivery_unfinished",
+            ),
+            # The oldest bodies that are still there (kapso_sync.retention).
+            models.Index(
+                fields=["received_at", "id"],
+                condition=Q(body_cleared_at=None),
+                name="delivery_body_to_clear",
             ),
             # What is to be tried again by now.
             models.Index(

@@ -24,10 +24,10 @@ def replay_in_batches(
     """Replay in the order of arrival; returns how many came out with which status.
 
     Memory is bounded by the batch. The set is fixed when it starts: a delivery whose status changes on the way is
-    still replayed once, and none that arrives meanwhile is.
+    still replayed once, and none that arrives meanwhile is. Those whose bodies were cleared are left out.
     """
     outcomes: Counter[str] = Counter()
-    keys = list(deliveries.order_by("id").values_list("pk", flat=True))
+    keys = list(deliveries.with_bodies().order_by("id").values_list("pk", flat=True))
     for number, start in enumerate(range(0, len(keys), size), 1):
         batch = list(WebhookDelivery.objects.filter(pk__in=keys[start : start + size]).replayable())
         sync.replay(batch)
@@ -36,6 +36,13 @@ def replay_in_batches(
         if len(batch) == size and number.bit_count() == 1:
             _analyze()
     return outcomes
+
+
+def cannot_be_replayed(cleared: int) -> str:
+    """What to say of deliveries whose bodies retention or an erasure has cleared."""
+    if cleared == 1:
+        return "1 delivery cannot be replayed: the body was cleared."
+    return f"{cleared} deliveries cannot be replayed: their bodies were cleared."
 
 
 def _analyze() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,8 @@ from contacts.events import AutomationTold, Event, IdentityChanged, MessageTold,
 from contacts.models import PhoneNumber
 from contacts.numbers import apply_numbers
 from contacts.people import PeopleChanged
-from kapso_sync import formats
+from contacts.tombstones import ERASED, NOBODY, ErasedPeople, Tombstones
+from kapso_sync import clearing, formats
 from kapso_sync.formats.reading import clean_text
 from kapso_sync.models import INACTIVE, WebhookDelivery
 
@@ -52,6 +54,7 @@ class Part:
     reason: str = ""
     waits_for: str = ""  # the number that was not here, or not active
     met_others: bool = False  # it failed since somebody else was at the same rows
+    is_erased: bool = False  # it tells of somebody who was erased
 
     @property
     def is_to_apply(self) -> bool:
@@ -78,6 +81,13 @@ def replay(deliveries: Sequence[WebhookDelivery]) -> None:
     Batch(deliveries, PhoneNumber.objects.filter(phone_number_id__in=named), is_new=False).process()
 
 
+def told_by(deliveries: Sequence[WebhookDelivery]) -> list[Part]:
+    """What stored deliveries tell, as it would be applied now; nothing is."""
+    named = {number for delivery in deliveries for number in delivery.numbers_named}
+    numbers = {n.phone_number_id: n for n in PhoneNumber.objects.filter(phone_number_id__in=named)}
+    return [part for delivery in deliveries for part in _parts(delivery, numbers)]
+
+
 class Batch:
     """Some deliveries, the numbers that they name, and what came of each part."""
 
@@ -88,6 +98,7 @@ class Batch:
         self.numbers = {number.phone_number_id: number for number in numbers}
         self.is_new = is_new
         self.parts: list[Part] = []
+        self.erased = NOBODY  # whom it tells of that was erased, as far as is known by now
 
     def process(self) -> None:
         """Apply all or, where something is wrong with a part, all the others; commit outcomes with the effects."""
@@ -106,10 +117,12 @@ class Batch:
             try:
                 with transaction.atomic():
                     if self._begin():
-                        _apply(self.parts, alone=alone)
+                        _apply(self.parts, alone=alone, erased=self.erased)
                         self._save()
             except PeopleChanged:
                 alone = True
+            except ErasedPeople as found:
+                self.erased = {**self.erased, **found.tombstones}
             except (OperationalError, IntegrityError) as error:
                 attempts -= 1
                 if _sqlstate(error) not in TRY_AGAIN or not attempts:
@@ -155,13 +168,22 @@ class Batch:
         for half in (parts[: len(parts) // 2], parts[len(parts) // 2 :]):
             routed = [(part.status, part.reason) for part in half]
             try:
-                with transaction.atomic():
-                    _apply(half, alone=True)
-                    connection.check_constraints()  # the deferred ones, which this savepoint would not meet
+                self._apply_half(half)
             except Exception as again:  # noqa: BLE001 - see process
                 for part, (status, reason) in zip(half, routed, strict=True):
                     part.status, part.reason = status, reason  # what it found out was rolled back
                 self._apply_by_halves(half, again)
+
+    def _apply_half(self, half: list[Part]) -> None:
+        while True:
+            try:
+                with transaction.atomic():
+                    _apply(half, alone=True, erased=self.erased)
+                    connection.check_constraints()  # the deferred ones, which this savepoint would not meet
+            except ErasedPeople as found:
+                self.erased = {**self.erased, **found.tombstones}
+            else:
+                return
 
     def _begin(self) -> bool:
         """Normalise and, if new, store; False if there is nothing left to do."""
@@ -194,6 +216,7 @@ class Batch:
                 changed.append(delivery)
         if changed:
             WebhookDelivery.objects.save_outcomes(changed)
+        clearing.forget_the_erased(self.deliveries, self.parts)
 
     def _conclude(self, delivery: WebhookDelivery) -> None:
         mine = [part for part in self.parts if part.delivery is delivery]
@@ -269,7 +292,7 @@ def _route(delivery: WebhookDelivery, item: formats.Item, numbers: Mapping[str, 
     return Part(delivery, item.events, number, Status.PROCESSED, item.ignored)
 
 
-def _apply(parts: list[Part], *, alone: bool) -> None:
+def _apply(parts: list[Part], *, alone: bool, erased: Tombstones) -> None:
     told = [
         (part, part.number, event)
         for part in parts
@@ -277,10 +300,13 @@ def _apply(parts: list[Part], *, alone: bool) -> None:
         for event in part.events
         if not isinstance(event, NumberTold | AutomationTold)
     ]
-    waiting = contacts.sync.apply([(number, event) for _, number, event in told], alone=alone)
-    for index, reason in waiting.items():
+    reasons = contacts.sync.apply([(number, event) for _, number, event in told], alone=alone, erased=erased)
+    for index, reason in reasons.items():
+        told[index][0].is_erased |= reason == ERASED
+    unused = Counter(id(told[index][0]) for index in reasons)
+    for index, reason in reasons.items():
         part = told[index][0]
-        if len(part.events) == 1:
+        if unused[id(part)] == len(part.events) and (part.is_erased or len(part.events) == 1):
             part.status, part.reason = Status.IGNORED, reason
     _apply_apart(parts)
 
@@ -292,8 +318,7 @@ def _apply_apart(parts: list[Part]) -> None:
         [(part.number, event) for part, event in told if isinstance(event, NumberTold) and part.number]
     )
     automation = [(part, event) for part, event in told if isinstance(event, AutomationTold)]
-    unknown = apply_automation([(event, part.delivery.served_numbers) for part, event in automation])
-    for part, event in automation:
-        if event.session_id in unknown:
-            part.status = Status.IGNORED
-            part.reason = f"The conversation {event.session_id} is not known yet: it counts once it is."
+    reasons = apply_automation([(event, part.delivery.served_numbers) for part, event in automation])
+    for index, reason in reasons.items():
+        part = automation[index][0]
+        part.status, part.reason, part.is_erased = Status.IGNORED, reason, reason == ERASED

@@ -10,6 +10,7 @@ from procrastinate import JobContext
 from procrastinate.contrib.django import app
 from procrastinate.jobs import Status
 
+from kapso_sync.retention import clear_old_bodies
 from kapso_sync.retrying import retry_until_nothing_is_due
 
 
@@ -19,6 +20,12 @@ from kapso_sync.retrying import retry_until_nothing_is_due
 @app.task(queueing_lock="retry_deliveries")
 def retry_deliveries(timestamp: int) -> None:  # noqa: ARG001 - procrastinate tells when it was due
     retry_until_nothing_is_due()
+
+
+@app.periodic(cron="17 3 * * *")
+@app.task(queueing_lock="clear_bodies")
+def clear_bodies(timestamp: int) -> None:  # noqa: ARG001 - as above
+    clear_old_bodies()
 
 
 @app.periodic(cron="*/10 * * * *")

@@ -13,7 +13,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
-from environs import Env
+from environs import Env, validate
 
 from leadcrm.local import local_secret_key, local_webhook_secret
 from leadcrm.version import code_version
@@ -48,6 +48,8 @@ if TRYING_OUT and not KAPSO_WEBHOOK_SECRETS:
 KAPSO_API_KEY = env.str("KAPSO_API_KEY", "")
 KAPSO_API_BASE_URL = env.str("KAPSO_API_BASE_URL", "https://api.kapso.ai")
 PORT = env.int("PORT", default=8000)
+# After so many days the bodies of deliveries are cleared (kapso_sync.retention); 0 keeps them for ever.
+RETENTION_DAYS = env.int("RETENTION_DAYS", default=365, validate=validate.Range(min=0, max=36_500))
 
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = [f"https://{host.lstrip('.')}" for host in ALLOWED_HOSTS if host != "*"]

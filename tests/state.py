@@ -8,7 +8,9 @@ from django.db.models import Model
 
 from contacts.models import Contact, Conversation, KapsoSession, Message
 
-BOOKKEEPING = {"id", "created_at", "made_by_sync", "contact", "conversation", "merged_into", "owner"}
+BOOKKEEPING = {
+    "id", "created_at", "made_by_sync", "contact", "conversation", "merged_into", "owner", "is_sealed",
+}  # fmt: skip
 
 
 def columns(row: Model) -> dict[str, Any]:

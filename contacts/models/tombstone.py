@@ -25,6 +25,8 @@ class Tombstone(models.Model):
     # sha256 of the workspace's salt, the kind and the value, in hex.
     digest = models.CharField(max_length=64)
     erased_at = models.DateTimeField()
+    # Empty but for a phone that was somebody else's before: what is older than this is not about the erased person.
+    since = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["workspace", "digest"], name="tombstone_once")]

@@ -24,3 +24,14 @@ ON CONFLICT (kapso_conversation_id, execution_id, kind, served_numbers) DO UPDAT
     reason = CASE WHEN (EXCLUDED.at, EXCLUDED.reason COLLATE "C") > (known.at, known.reason COLLATE "C")
                   THEN EXCLUDED.reason ELSE known.reason END
 """
+
+# After the former has taken the locks: an erasure that it waited for is seen here.
+DROP_ERASED_AUTOMATION = """
+DELETE FROM contacts_automationevent a
+USING contacts_phonenumber n, contacts_workspace w, contacts_tombstone t
+WHERE a.kapso_conversation_id = ANY(%s) AND (a.served_numbers = '{}' OR n.phone_number_id = ANY(a.served_numbers))
+  AND w.id = n.workspace_id AND w.tombstone_salt <> ''
+  AND t.workspace_id = w.id AND t.digest = contacts_digest(w.tombstone_salt, 'session', a.kapso_conversation_id)
+  AND a.at <= t.erased_at
+RETURNING a.kapso_conversation_id, a.execution_id, a.kind
+"""

@@ -107,6 +107,9 @@ WITH told AS MATERIALIZED (
         last_at = GREATEST(known.last_at, EXCLUDED.last_at),
         ended_at = LEAST(known.ended_at, EXCLUDED.ended_at)
 )
-SELECT a_id, b_id FROM link
-UNION ALL SELECT NULL, NULL FROM locked WHERE (SELECT count(*) FROM identity) < 0  -- locks even if nobody is named
+SELECT a_id, b_id, NULL::bigint AS nth, NULL::timestamptz AS since, NULL::timestamptz AS until FROM link
+UNION ALL SELECT NULL, NULL, erased.*
+FROM told, contacts_tombstones(facts->'marks', (SELECT count(*) FROM locked)) AS erased
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL
+FROM locked WHERE (SELECT count(*) FROM identity) < 0  -- locks even if nobody is named
 """

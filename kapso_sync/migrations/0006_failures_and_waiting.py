@@ -16,7 +16,7 @@ WHERE d.id = waited.id
 class Migration(migrations.Migration):
     dependencies = [
         ("contacts", "0003_keeping_and_merging"),
-        ("kapso_sync", "0003_retries_and_tallies"),
+        ("kapso_sync", "0005_bodies_to_clear"),
     ]
 
     operations = [

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from kapso_sync.management.progress import progress
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
-from kapso_sync.replaying import replay_in_batches
+from kapso_sync.replaying import cannot_be_replayed, replay_in_batches
 
 Status = WebhookDelivery.Status
 
@@ -45,13 +45,16 @@ class Command(BaseCommand):
         deliveries = _selected(options)
         if options["ids"]:
             self._name_the_missing(options["ids"])
-        total = deliveries.count()
-        if not total:
+        cleared = deliveries.without_bodies().count()
+        total = deliveries.count() - cleared
+        if not total and not cleared:
             self.stdout.write("Nothing to replay: no delivery was selected.")
             return
         with progress(self.stderr, total) as bar, _quiet(options["verbosity"]):
             outcomes = replay_in_batches(deliveries, on_batch=lambda batch: bar.advance(len(batch)))
         self.stdout.write(_told(outcomes))
+        if cleared:
+            self.stdout.write(cannot_be_replayed(cleared))
         if failed := outcomes[Status.FAILED]:
             raise CommandError(f"{_deliveries(failed)} failed: the admin shows why, under Deliveries.")
 
@@ -126,7 +129,7 @@ def _told(outcomes: Counter[str]) -> str:
     counts = ", ".join(
         f"{outcomes[status]} {words}" for status, words in IN_WORDS.items() if outcomes[status]
     )
-    return f"Replayed {_deliveries(outcomes.total())}: {counts}."
+    return f"Replayed {_deliveries(outcomes.total())}: {counts or 'none'}."
 
 
 def _deliveries(count: int) -> str:
