@@ -168,7 +168,7 @@ def test_others_in_the_same_body_lose_nothing_in_a_rebuild(desk: Desk) -> None:
         ProfileFact.objects.get(value="Bea"),
         KapsoSession.objects.get(),
     ]
-    assert all(fact.is_sealed for fact in facts)
+    assert all(fact.is_sealed for fact in facts)  # type: ignore[attr-defined]
 
 
 def test_what_failed_for_others_in_the_same_body_is_applied_first(

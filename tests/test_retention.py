@@ -257,7 +257,7 @@ def test_a_replay_leaves_cleared_ones_out_and_says_how_many(desk: Desk) -> None:
 def test_the_nightly_job_is_planned() -> None:
     from kapso_sync.tasks import clear_bodies
 
-    assert clear_bodies.queueing_lock == "clear-old-bodies"
+    assert clear_bodies.queueing_lock == "clear_bodies"
 
 
 def test_every_fact_of_a_cleared_batch_is_sealed(desk: Desk) -> None:
