@@ -130,16 +130,19 @@ class Person:
         return bool(self.rows or self.identities or self.sessions or self.wamids)
 
     @property
-    def counts(self) -> dict[str, int]:
-        """What would go, in words for people."""
-        return {
-            "lead": bool(self.rows),
-            "lead merged into it": max(0, len(self.rows) - 1),
-            "phone or user ID": sum(held.is_theirs_alone for held in self.identities),
-            "conversation": Conversation.objects.filter(contact__in=self.rows).count(),
-            "Kapso session": len(self.sessions),
-            "message": len(self.messages),
-        }
+    def counts(self) -> list[tuple[int, str]]:
+        """What would go, how many of each; without what there is none of."""
+        ids = sum(held.is_theirs_alone for held in self.identities)
+        threads = Conversation.objects.filter(contact__in=self.rows).count()
+        found = [
+            (len(self.rows[:1]), "lead", "leads"),
+            (len(self.rows[1:]), "lead that was merged into it", "leads that were merged into it"),
+            (ids, "phone or user ID", "phones and user IDs"),
+            (threads, "conversation", "conversations"),
+            (len(self.sessions), "Kapso session", "Kapso sessions"),
+            (len(self.messages), "message", "messages"),
+        ]
+        return [(count, one if count == 1 else many) for count, one, many in found if count]
 
 
 def erase(workspace_id: int, lead_id: int | None, named: Sequence[Named] = ()) -> Person:

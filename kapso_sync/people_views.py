@@ -1,0 +1,122 @@
+"""Two buttons on a lead's page: everything that is stored about the person as a file, and erasing all of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods
+
+from contacts import showing
+from contacts.admin.tenancy import user_of
+from contacts.erasing import Person
+from contacts.exporting import file_name
+from contacts.models import Contact
+from kapso_sync.erasing import Erased, erase_person
+from kapso_sync.exporting import export_person
+from kapso_sync.finding import deliveries_of
+
+# A request must come to an end: the commands know no limit.
+MOST_SEARCHED = 20_000
+
+
+def people_urls() -> list[URLPattern]:
+    """Below a lead's own address."""
+
+    def page(end: str, view: Callable[[HttpRequest, int], HttpResponseBase], name: str) -> URLPattern:
+        return path(f"contacts/contact/<int:lead_id>/{end}/", admin.site.admin_view(view), name=name)
+
+    return [page("export", export_view, "lead-export"), page("erase", erase_view, "lead-erase")]
+
+
+def _lead(request: HttpRequest, lead_id: int) -> Contact:
+    """404 for leads of other workspaces, as for those that do not exist."""
+    if not request.user.is_staff:
+        raise PermissionDenied
+    return get_object_or_404(Contact.objects.living().for_user(user_of(request)), pk=lead_id)
+
+
+@never_cache
+@require_GET
+def export_view(request: HttpRequest, lead_id: int) -> StreamingHttpResponse:
+    lead = _lead(request, lead_id)
+    person = Person.of(lead.workspace_id, lead.pk)
+    return StreamingHttpResponse(
+        export_person(person),
+        content_type="application/json; charset=utf-8",
+        headers={
+            "Content-Disposition": f'attachment; filename="{file_name(person)}"',
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def erase_view(request: HttpRequest, lead_id: int) -> HttpResponse:
+    """What would go; and, once the name or the phone was typed, it does."""
+    lead = _lead(request, lead_id)
+    is_too_much = _is_too_much(lead)
+    typed = request.POST.get("typed", "")
+    is_confirmed = request.method == "POST" and not is_too_much and _is_name_of(lead, typed)
+    if is_confirmed:
+        return _erase(request, lead)
+    context = admin.site.each_context(request) | {
+        "title": "Erase this person",
+        "lead": lead,
+        "shown": lead.name or lead.kapso_name or showing.phone(lead.phone) or lead.shown_name,
+        "counts": Person.of(lead.workspace_id, lead.pk).counts,
+        "is_too_much": is_too_much,
+        "is_wrong": request.method == "POST" and not is_too_much,
+    }
+    return TemplateResponse(request, "contacts/erase_lead.html", context)
+
+
+def _is_too_much(lead: Contact) -> bool:
+    bodies = deliveries_of(lead.workspace_id).with_bodies().order_by()
+    return bodies.values("pk")[: MOST_SEARCHED + 1].count() > MOST_SEARCHED
+
+
+def _is_name_of(lead: Contact, typed: str) -> bool:
+    words = " ".join(typed.split()).casefold()
+    names = {
+        " ".join(name.split()).casefold() for name in (lead.name, lead.kapso_name or "", lead.shown_name)
+    }
+    digits = re.sub(r"[^0-9]", "", typed)
+    return bool(words) and (words in names or (bool(digits) and digits == lead.phone))
+
+
+def _erase(request: HttpRequest, lead: Contact) -> HttpResponse:
+    lead_id = lead.pk
+    try:
+        outcome = erase_person(lead.workspace_id, lead_id)
+    except OperationalError:
+        text = "The workspace was busy, so the person was not erased. Nothing is lost: try again in a moment."
+        messages.error(request, text)
+        return HttpResponseRedirect(reverse("lead-erase", args=[lead_id]))
+    LogEntry.objects.create(
+        user=user_of(request),
+        content_type=ContentType.objects.get_for_model(Contact),
+        object_id=str(lead_id),
+        object_repr=f"Lead {lead_id}",
+        action_flag=DELETION,
+        change_message="Erased for good.",
+    )
+    messages.success(request, _told(outcome))
+    return HttpResponseRedirect(reverse("admin:contacts_contact_changelist"))
+
+
+def _told(outcome: Erased) -> str:
+    bodies = "1 stored delivery" if outcome.bodies == 1 else f"{outcome.bodies} stored deliveries"
+    return f"The person was erased, and {bodies} cleared."
