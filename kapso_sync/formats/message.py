@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from contacts.events import Direction, Event, MessageTold, Person, Receipt, Session
+from kapso_sync.formats import noting
 from kapso_sync.formats.content import CONTENT, basename, readable
 from kapso_sync.formats.identity import identity_changed
 from kapso_sync.formats.item import Item, Json
@@ -80,7 +81,7 @@ def item_of(telling: Telling) -> Item:
         return Item(number=telling.number, ignored="a group message")
     if not wamid(telling.message.get("id")):
         return Item(number=telling.number, ignored="a message without an id")
-    return Item(number=telling.number, events=(telling.event(),))
+    return Item(number=telling.number, events=(telling.event(),), notes=noting.on_message(telling))
 
 
 def is_group(message: Json, conversation: Json) -> bool:
