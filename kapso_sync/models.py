@@ -190,9 +190,13 @@ class WebhookDelivery(models.Model):
                 ],
             )  # fmt: skip
             self.pk, is_new, status, attempts, self.received_at, self.earliest_received_at = cursor.fetchone()
+        self.is_copy = not is_new
         if not is_new:
             self.status, self.attempts = status, attempts
         return bool(is_new)
+
+    # Whether `store` found that it was here already.
+    is_copy = False
 
     # From when a body counts that has no time of its own: the first time that these very bytes came.
     earliest_received_at = None

@@ -22,7 +22,7 @@ from contacts.events import AutomationTold, Event, IdentityChanged, MessageTold,
 from contacts.models import PhoneNumber
 from contacts.numbers import apply_numbers
 from contacts.people import PeopleChanged
-from kapso_sync import formats
+from kapso_sync import counting, formats
 from kapso_sync.formats.reading import clean_text
 from kapso_sync.models import INACTIVE, WebhookDelivery
 
@@ -49,6 +49,9 @@ class Part:
     number: PhoneNumber | None
     status: Status
     reason: str = ""
+    # For counting: the reason without the values in it, where there are any, and what is odd about the item.
+    counted: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def is_to_apply(self) -> bool:
@@ -57,6 +60,11 @@ class Part:
     def failed(self, error: Exception) -> None:
         self.status = Status.FAILED
         self.reason = clean_text("".join(traceback.format_exception(error)))
+        self.counted = type(error).__name__
+
+    def noting(self, item: formats.Item) -> Part:
+        self.counted, self.notes = self.counted or item.counted, item.notes
+        return self
 
 
 def receive(delivery: WebhookDelivery, numbers: Iterable[PhoneNumber]) -> None:
@@ -65,7 +73,9 @@ def receive(delivery: WebhookDelivery, numbers: Iterable[PhoneNumber]) -> None:
     A copy of one that is here already changes nothing, unless that one failed: then this is its next try. Raises only
     when the delivery could not even be stored.
     """
-    Batch([delivery], numbers, is_new=True).process()
+    batch = Batch([delivery], numbers, is_new=True)
+    batch.process()
+    counting.arrived(delivery, batch.parts)
 
 
 def replay(deliveries: Sequence[WebhookDelivery]) -> None:
@@ -222,7 +232,10 @@ def _sqlstate(error: Exception) -> str | None:
 
 def _parts(delivery: WebhookDelivery, numbers: Mapping[str, PhoneNumber]) -> list[Part]:
     if delivery.unparseable:
-        return [Part(delivery, (), None, Status.IGNORED, f"The body is {delivery.unparseable}.")]
+        reason = f"The body is {delivery.unparseable}."
+        return [
+            Part(delivery, (), None, Status.IGNORED, reason, counted="the body is no JSON that we accept")
+        ]
     try:
         items = formats.normalise(
             delivery.payload,
@@ -235,7 +248,7 @@ def _parts(delivery: WebhookDelivery, numbers: Mapping[str, PhoneNumber]) -> lis
         part = Part(delivery, (), None, Status.FAILED)
         part.failed(error)
         return [part]
-    return [_route(delivery, item, numbers) for item in items]
+    return [_route(delivery, item, numbers).noting(item) for item in items]
 
 
 def _route(delivery: WebhookDelivery, item: formats.Item, numbers: Mapping[str, PhoneNumber]) -> Part:
@@ -244,7 +257,8 @@ def _route(delivery: WebhookDelivery, item: formats.Item, numbers: Mapping[str, 
     served = delivery.served_numbers
     if served is not None and item.number and item.number not in served:
         reason = f"It names the number {item.number}, which the signing secret does not serve."
-        return Part(delivery, (), None, Status.IGNORED, reason)
+        counted = "it names a number that the signing secret does not serve"
+        return Part(delivery, (), None, Status.IGNORED, reason, counted)
     if item.ignored.startswith(formats.UNREADABLE):
         return Part(delivery, (), number, Status.FAILED, item.ignored)
     if not item.events:
@@ -253,9 +267,11 @@ def _route(delivery: WebhookDelivery, item: formats.Item, numbers: Mapping[str, 
         return Part(delivery, item.events, None, Status.PROCESSED, item.ignored)
     if number is None:
         reason = f"No number {item.number or '(none is named)'} is registered here yet."
-        return Part(delivery, (), None, Status.UNROUTABLE, reason)
+        counted = f"no {'such number is registered' if item.number else 'number is named'}"
+        return Part(delivery, (), None, Status.UNROUTABLE, reason, counted)
     if not number.is_active:
-        return Part(delivery, (), number, Status.IGNORED, f"The number {item.number} {INACTIVE}.")
+        reason = f"The number {item.number} {INACTIVE}."
+        return Part(delivery, (), number, Status.IGNORED, reason, f"the number {INACTIVE}")
     return Part(delivery, item.events, number, Status.PROCESSED, item.ignored)
 
 
@@ -271,7 +287,7 @@ def _apply(parts: list[Part], *, alone: bool) -> None:
     for index, reason in waiting.items():
         part = told[index][0]
         if len(part.events) == 1:
-            part.status, part.reason = Status.IGNORED, reason
+            part.status, part.reason, part.counted = Status.IGNORED, reason, reason
     _apply_apart(parts)
 
 
@@ -287,3 +303,4 @@ def _apply_apart(parts: list[Part]) -> None:
         if event.session_id in unknown:
             part.status = Status.IGNORED
             part.reason = f"The conversation {event.session_id} is not known yet: it counts once it is."
+            part.counted = "the conversation is not known yet"

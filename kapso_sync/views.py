@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from contacts.models import PhoneNumber
-from kapso_sync import sync
+from kapso_sync import counting, sync
 from kapso_sync.formats.reading import clean_text
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.signature import BadSignature, SecretUnreadable, served_numbers
@@ -54,13 +54,16 @@ class KapsoWebhookView(APIView):
     parser_classes = ()
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = AlwaysJson
+    # As far as the request got, for counting what came of it.
+    delivery: WebhookDelivery | None = None
+    numbers: list[PhoneNumber] | None = None
 
     def post(self, request: Request) -> Response:
         body = _read(request)
         headers = {name: clean_text(value) for name, value in request.headers.items()}
-        delivery = WebhookDelivery.of(body, headers, received_at=timezone.now())
+        delivery = self.delivery = WebhookDelivery.of(body, headers, received_at=timezone.now())
         try:
-            numbers = _candidates(delivery)
+            numbers = self.numbers = _candidates(delivery)
             delivery.served_numbers = _verify(request, body, numbers)
             sync.receive(delivery, numbers)
         except APIException:
@@ -69,6 +72,11 @@ class KapsoWebhookView(APIView):
             logger.exception("a webhook could not be stored: Kapso is asked to send it again")
             raise Refused(503, "Could not be stored just now. Send it again.") from error
         return Response({"status": delivery.status, "delivery": delivery.pk})
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        counting.answered(response, self.delivery, self.numbers)
+        return response
 
 
 def _read(request: Request) -> bytes:
