@@ -132,6 +132,13 @@ class WebhookDelivery(models.Model):
             models.Index(
                 F("workspace"), F("received_at").desc(), F("id").desc(), name="delivery_of_workspace"
             ),
+            # The deliveries of a number: its newest, how many by outcome, how many at this time of the week.
+            models.Index(
+                F("phone_number_id"),
+                F("received_at").desc(),
+                name="delivery_of_number",
+                include=["status"],
+            ),
             # What still needs something: a retry, a number, a human.
             models.Index(
                 fields=["status", "phone_number_id"],

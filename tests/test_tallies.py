@@ -261,7 +261,7 @@ def test_how_long_it_took_is_counted(desk: Desk, counts: Tallies) -> None:
 
 def test_no_value_is_ever_counted(desk: Desk, counts: Tallies) -> None:
     secret = "Ana Torres, Av. Larco 1301"
-    desk.post(message("a", text=secret, name=secret, **{secret: ANA, ANA: secret, "type": secret}), secret)
+    desk.post(message("a", text=secret, name=secret, type=secret) | {secret: ANA, ANA: secret}, secret)
     desk.post(contact_updated(ANA, secret), "")
     desk.post(meta({"errors": [{"title": secret}], ANA: 1}), "")
     desk.post(meta({}, field=secret), secret)
@@ -319,10 +319,11 @@ def test_an_answer_that_was_sent_writes_what_was_counted(
 
 
 def test_many_threads_count_right(desk: Desk, counts: Tallies) -> None:
-    threads = [
-        threading.Thread(target=lambda: [counts.add("ignored", "a group message") for _ in range(500)])
-        for _ in range(4)
-    ]
+    def count() -> None:
+        for _ in range(500):
+            counts.add("ignored", "a group message")
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
