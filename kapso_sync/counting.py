@@ -35,8 +35,8 @@ LIVE = "seconds from event to commit"
 
 COPY = "copy"
 SUM = "sum in microseconds"
-COMMIT_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 3, 10)
-LIVE_BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 900, 3600)
+COMMIT_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0, 10.0)
+LIVE_BUCKETS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 BEYOND = "+Inf"
 
 # The numbers that were registered when we last could ask: also while the database is away Kapso counts our failures.

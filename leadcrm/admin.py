@@ -16,6 +16,7 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from contacts.admin.tenancy import SuperuserAdmin, user_of, workspaces_of
 from contacts.admin.unfolded import TabularInline
 from contacts.models import Contact, Membership, PhoneNumber
+from kapso_sync import watching
 from kapso_sync.models import WebhookDelivery
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "workspaces": mine,
         "has_number": PhoneNumber.objects.filter(workspace__in=mine).exists(),
         "has_lead": Contact.objects.filter(workspace__in=mine).living().exists(),
+        "alerts": watching.alerts(user),
         "troubled": troubled.total(),
         "troubled_status": troubled.most_common(1)[0][0] if troubled else "",
     }

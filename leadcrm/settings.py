@@ -193,6 +193,13 @@ UNFOLD = {
                 "items": [
                     _menu_item("Leads", "forum", "contacts_contact"),
                     _menu_item("Deliveries", "move_to_inbox", "kapso_sync_webhookdelivery"),
+                    {
+                        "title": "Numbers' health",
+                        "icon": "monitor_heart",
+                        "link": reverse_lazy("numbers-health"),
+                    },
+                    {"title": "Drift", "icon": "trending_up", "link": reverse_lazy("drift")}
+                    | _FOR_SUPERUSERS,
                     _menu_item("Workspaces", "groups", "contacts_workspace"),
                     _menu_item("Numbers", "call", "contacts_phonenumber", **_FOR_SUPERUSERS),
                     _menu_item("Users", "person", "auth_user", **_FOR_SUPERUSERS),

@@ -6,10 +6,13 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
+from kapso_sync import pages
 from kapso_sync.views import KapsoWebhookView
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("webhooks/kapso/", KapsoWebhookView.as_view(), name="kapso-webhook"),
+    path("admin/numbers-health/", admin.site.admin_view(pages.numbers_health), name="numbers-health"),
+    path("admin/drift/", admin.site.admin_view(pages.drift), name="drift"),
     path("admin/", admin.site.urls),
 ]
