@@ -44,6 +44,8 @@ if TRYING_OUT and not KAPSO_WEBHOOK_SECRETS:
     KAPSO_WEBHOOK_SECRETS = [local_webhook_secret(LOCAL_DIR)]
 KAPSO_API_KEY = env.str("KAPSO_API_KEY", "")
 KAPSO_API_BASE_URL = env.str("KAPSO_API_BASE_URL", "https://api.kapso.ai")
+# What Prometheus brings to read /metrics; without one only superusers read it.
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 PORT = env.int("PORT", default=8000)
 
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
@@ -79,6 +81,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "leadcrm.health.Probes",  # first: whoever probes comes by address, and without HTTPS
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
