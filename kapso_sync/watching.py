@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from django.db.models import Sum
 from django.urls import reverse
@@ -25,7 +25,8 @@ from kapso_sync.sightings import WEEK, WINDOW, Gap
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
-Level = Literal["success", "warning", "danger"]
+# The colour of a label: "" is that of nothing in particular.
+Level = Literal["danger", "warning", "success", ""]
 
 OUTCOMES: list[tuple[str, str]] = [
     (str(value), str(label)) for value, label in WebhookDelivery.Status.choices
@@ -121,7 +122,8 @@ class Picture:
     @property
     def level(self) -> Level:
         levels = {problem.level for problem in self.problems}
-        return "danger" if "danger" in levels else "warning" if "warning" in levels else "success"
+        calm: Level = "success" if self.last_at else ""
+        return "danger" if "danger" in levels else "warning" if "warning" in levels else calm
 
     @property
     def label(self) -> str:
@@ -154,7 +156,7 @@ def pictures_for(user: User | AnonymousUser) -> list[Picture]:
     """Of the numbers of the user's workspaces, those with a problem first."""
     numbers = PhoneNumber.objects.for_user(user).select_related("workspace").defer("webhook_secret")
     found = pictures(numbers.order_by("workspace__name", "display_phone_number", "pk")[:MOST_NUMBERS])
-    return sorted(found, key=lambda picture: ("danger", "warning", "success").index(picture.level))
+    return sorted(found, key=lambda picture: get_args(Level).index(picture.level))
 
 
 def alerts(user: User | AnonymousUser) -> list[Alert]:
@@ -173,7 +175,11 @@ def _refused_today() -> list[Alert]:
     today = timezone.now().date()
     refused = Tally.objects.filter(day=today, source=REFUSED, reason__regex="^(413|503) ")
     return [
-        Alert(f"Refused today, {count} times: {reason}", "danger", reverse("drift"))
+        Alert(
+            f"Refused today, {'once' if count == 1 else f'{count} times'}: {reason}",
+            "danger",
+            reverse("drift"),
+        )
         for reason, count in refused.values_list("reason").annotate(Sum("count")).order_by("reason")
     ]
 
