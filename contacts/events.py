@@ -35,11 +35,16 @@ class Session:
     """A Kapso conversation id as an event shows it: sessions rotate, the thread stays.
 
     `status` is Kapso's word ("active", "ended") or "" where the event does not say; `at` is the time it was true.
+    `messages` and `last_wamid` are what Kapso's summary of the session counts and names as its newest, true at
+    `summed_up_at`; that is None where there is no summary.
     """
 
     kapso_id: str
     status: str
     at: datetime
+    messages: int | None = None
+    last_wamid: str = ""
+    summed_up_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,6 +138,13 @@ class Facts:
         for name, value in (("status", session.status[:20]), ("phone", phone), ("user_id", person.user_id)):
             if value and (session.at, value) > (known.get(f"{name}_at", session.at), known.get(name, "")):
                 known |= {name: value, f"{name}_at": session.at}
+        if session.summed_up_at:
+            summary = (
+                session.summed_up_at,
+                -1 if session.messages is None else session.messages,
+                session.last_wamid,
+            )
+            known["told"] = max(known.get("told", summary), summary)
 
     def _receipts(self, number: PhoneNumber, wamid: str, receipts: Iterable[Receipt]) -> None:
         known = self.receipts.setdefault(
@@ -163,7 +170,7 @@ class Facts:
 
     def as_json(self) -> str:
         def rows(table: dict[tuple[int, str], dict[str, Any]]) -> list[dict[str, Any]]:
-            return [{"number_id": number, "key": key} | row for (number, key), row in table.items()]
+            return [{"number_id": number, "key": key} | _told(row) for (number, key), row in table.items()]
 
         return as_json(
             {
@@ -176,6 +183,15 @@ class Facts:
                 "marks": sorted(self.marks),
             }
         )
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    """Kapso's summary of a session, one value until here so that it is compared as one."""
+    if "told" not in row:
+        return row
+    at, messages, last_wamid = row["told"]
+    told = {"told_at": at, "told_messages": None if messages < 0 else messages, "told_last_wamid": last_wamid}
+    return {name: value for name, value in row.items() if name != "told"} | told
 
 
 def _error(receipt: Receipt) -> dict[str, Any]:

@@ -149,6 +149,13 @@ class WebhookDelivery(models.Model):
             models.Index(
                 F("workspace"), F("received_at").desc(), F("id").desc(), name="delivery_of_workspace"
             ),
+            # The deliveries of a number: its newest, how many by outcome, how many at this time of the week.
+            models.Index(
+                F("phone_number_id"),
+                F("received_at").desc(),
+                name="delivery_of_number",
+                include=["status"],
+            ),
             # What still needs something: a retry, a number, a human.
             models.Index(
                 fields=["status", "phone_number_id"],
@@ -223,9 +230,13 @@ class WebhookDelivery(models.Model):
         )  # fmt: skip
         self.pk, self.is_just_stored, status, attempts = row[:4]
         self.received_at, self.earliest_received_at, self.others_are_due = row[4:]
-        if not self.is_just_stored:
+        self.is_copy = not self.is_just_stored
+        if self.is_copy:
             self.status, self.attempts = status, attempts
         return self.is_just_stored
+
+    # Whether `store` found that it was here already.
+    is_copy = False
 
     # From when a body counts that has no time of its own: the first time that these very bytes came.
     earliest_received_at = None

@@ -24,7 +24,7 @@ from contacts.models import PhoneNumber
 from contacts.numbers import apply_numbers
 from contacts.people import PeopleChanged
 from contacts.tombstones import ERASED, NOBODY, ErasedPeople, Tombstones
-from kapso_sync import clearing, formats
+from kapso_sync import clearing, counting, formats
 from kapso_sync.formats.reading import clean_text
 from kapso_sync.models import INACTIVE, WebhookDelivery
 
@@ -55,6 +55,9 @@ class Part:
     waits_for: str = ""  # the number that was not here, or not active
     met_others: bool = False  # it failed since somebody else was at the same rows
     is_erased: bool = False  # it tells of somebody who was erased
+    # For counting: the reason without the values in it, where there are any, and what is odd about the item.
+    counted: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def is_to_apply(self) -> bool:
@@ -64,6 +67,11 @@ class Part:
         self.status = Status.FAILED
         self.reason = clean_text("".join(traceback.format_exception(error)))
         self.met_others = _sqlstate(error) in {*TRY_AGAIN, LOCK_TIMEOUT}
+        self.counted = type(error).__name__
+
+    def noting(self, item: formats.Item) -> Part:
+        self.counted, self.notes = self.counted or item.counted, item.notes
+        return self
 
 
 def receive(delivery: WebhookDelivery, numbers: Iterable[PhoneNumber]) -> None:
@@ -72,7 +80,9 @@ def receive(delivery: WebhookDelivery, numbers: Iterable[PhoneNumber]) -> None:
     A copy of one that is here already changes nothing, unless that one failed: then this is its next try. Raises only
     when the delivery could not even be stored.
     """
-    Batch([delivery], numbers, is_new=True).process()
+    batch = Batch([delivery], numbers, is_new=True)
+    batch.process()
+    counting.arrived(delivery, batch.parts)
 
 
 def replay(deliveries: Sequence[WebhookDelivery]) -> None:
@@ -254,7 +264,10 @@ def _sqlstate(error: Exception) -> str | None:
 
 def _parts(delivery: WebhookDelivery, numbers: Mapping[str, PhoneNumber]) -> list[Part]:
     if delivery.unparseable:
-        return [Part(delivery, (), None, Status.IGNORED, f"The body is {delivery.unparseable}.")]
+        reason = f"The body is {delivery.unparseable}."
+        return [
+            Part(delivery, (), None, Status.IGNORED, reason, counted="the body is no JSON that we accept")
+        ]
     try:
         items = formats.normalise(
             delivery.payload,
@@ -267,7 +280,7 @@ def _parts(delivery: WebhookDelivery, numbers: Mapping[str, PhoneNumber]) -> lis
         part = Part(delivery, (), None, Status.FAILED)
         part.failed(error)
         return [part]
-    return [_route(delivery, item, numbers) for item in items]
+    return [_route(delivery, item, numbers).noting(item) for item in items]
 
 
 def _route(delivery: WebhookDelivery, item: formats.Item, numbers: Mapping[str, PhoneNumber]) -> Part:
@@ -276,7 +289,8 @@ def _route(delivery: WebhookDelivery, item: formats.Item, numbers: Mapping[str, 
     served = delivery.served_numbers
     if served is not None and item.number and item.number not in served:
         reason = f"It names the number {item.number}, which the signing secret does not serve."
-        return Part(delivery, (), None, Status.IGNORED, reason)
+        counted = "it names a number that the signing secret does not serve"
+        return Part(delivery, (), None, Status.IGNORED, reason, counted=counted)
     if item.ignored.startswith(formats.UNREADABLE):
         return Part(delivery, (), number, Status.FAILED, item.ignored)
     if not item.events:
@@ -285,10 +299,22 @@ def _route(delivery: WebhookDelivery, item: formats.Item, numbers: Mapping[str, 
         return Part(delivery, item.events, None, Status.PROCESSED, item.ignored)
     if number is None:
         reason = f"No number {item.number or '(none is named)'} is registered here yet."
-        return Part(delivery, (), None, Status.UNROUTABLE, reason, waits_for=item.number[:64])
+        counted = f"no {'such number is registered' if item.number else 'number is named'}"
+        waits_for = item.number[:64]
+        return Part(
+            delivery, (), None, Status.UNROUTABLE, reason=reason, counted=counted, waits_for=waits_for
+        )
     if not number.is_active:
-        reason = f"The number {item.number} {INACTIVE}."
-        return Part(delivery, (), number, Status.IGNORED, reason, waits_for=item.number[:64])
+        reason, counted = f"The number {item.number} {INACTIVE}.", f"the number {INACTIVE}"
+        return Part(
+            delivery,
+            (),
+            number,
+            Status.IGNORED,
+            reason=reason,
+            counted=counted,
+            waits_for=item.number[:64],
+        )
     return Part(delivery, item.events, number, Status.PROCESSED, item.ignored)
 
 
@@ -307,7 +333,7 @@ def _apply(parts: list[Part], *, alone: bool, erased: Tombstones) -> None:
     for index, reason in reasons.items():
         part = told[index][0]
         if unused[id(part)] == len(part.events) and (part.is_erased or len(part.events) == 1):
-            part.status, part.reason = Status.IGNORED, reason
+            part.status, part.reason, part.counted = Status.IGNORED, reason, reason
     _apply_apart(parts)
 
 
@@ -322,3 +348,4 @@ def _apply_apart(parts: list[Part]) -> None:
     for index, reason in reasons.items():
         part = automation[index][0]
         part.status, part.reason, part.is_erased = Status.IGNORED, reason, reason == ERASED
+        part.counted = ERASED if part.is_erased else "the conversation is not known yet"

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from contacts.models import PhoneNumber
-from kapso_sync import sync
+from kapso_sync import counting, sync
 from kapso_sync.afterwards import ask_for_retries
 from kapso_sync.formats.reading import clean_text
 from kapso_sync.models import WebhookDelivery
@@ -56,23 +56,30 @@ class KapsoWebhookView(APIView):
     parser_classes = ()
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = AlwaysJson
+    # As far as the request got, for counting what came of it.
+    delivery: WebhookDelivery | None = None
+    numbers: list[PhoneNumber] | None = None
 
     def post(self, request: Request) -> Response:
         body = _read(request)
         headers = {name: clean_text(value) for name, value in request.headers.items()}
-        delivery = WebhookDelivery.of(body, headers, received_at=timezone.now())
+        delivery = self.delivery = WebhookDelivery.of(body, headers, received_at=timezone.now())
         try:
-            numbers = _candidates(delivery)
+            numbers = self.numbers = _candidates(delivery)
             delivery.served_numbers = _verify(request, body, numbers)
             sync.receive(delivery, numbers)
         except APIException:
             raise
         except Exception as error:
-            logger.exception("a webhook could not be stored: Kapso is asked to send it again")
-            connection.close_at = 0  # with this request: it may lead to a server that has become read-only
-            raise Refused(503, "Could not be stored just now. Send it again.") from error
-        ask_for_retries(request, are_due=delivery.others_are_due)
+            raise _not_stored() from error
         return Response({"status": delivery.status, "delivery": delivery.pk})
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        counting.answered(response, self.delivery, self.numbers)
+        if self.delivery is not None:
+            ask_for_retries(request, are_due=self.delivery.others_are_due)
+        return response
 
 
 def _read(request: Request) -> bytes:
@@ -89,6 +96,12 @@ def _read(request: Request) -> bytes:
         raise Refused(413, "Larger than 8 MB.") from error
     except UnreadablePostError as error:
         raise Refused(400, "The connection closed before the body was complete.") from error
+
+
+def _not_stored() -> Refused:
+    logger.exception("a webhook could not be stored: Kapso is asked to send it again")
+    connection.close_at = 0  # with this request: it may lead to a server that has become read-only
+    return Refused(503, "Could not be stored just now. Send it again.")
 
 
 def _candidates(delivery: WebhookDelivery) -> list[PhoneNumber]:

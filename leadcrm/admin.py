@@ -16,6 +16,7 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from contacts.admin.tenancy import SuperuserAdmin, user_of, workspaces_of
 from contacts.admin.unfolded import TabularInline
 from contacts.models import Contact, Membership, PhoneNumber
+from kapso_sync import watching
 from kapso_sync.afterwards import ask_for_retries
 from kapso_sync.attention import alerts_for
 from kapso_sync.models import WebhookDelivery
@@ -91,7 +92,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     troubled = Counter(unfinished.values_list("status", flat=True)[:100])
     return context | {
         "title": "leadcrm",
-        "alerts": alerts_for(request),
+        "alerts": [*alerts_for(request), *watching.alerts(user)],
         "workspaces": mine,
         "has_number": PhoneNumber.objects.filter(workspace__in=mine).exists(),
         "has_lead": Contact.objects.filter(workspace__in=mine).living().exists(),

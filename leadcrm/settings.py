@@ -47,6 +47,8 @@ if TRYING_OUT and not KAPSO_WEBHOOK_SECRETS:
     KAPSO_WEBHOOK_SECRETS = [local_webhook_secret(LOCAL_DIR)]
 KAPSO_API_KEY = env.str("KAPSO_API_KEY", "")
 KAPSO_API_BASE_URL = env.str("KAPSO_API_BASE_URL", "https://api.kapso.ai")
+# What Prometheus brings to read /metrics; without one only superusers read it.
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 PORT = env.int("PORT", default=8000)
 # After so many days the bodies of deliveries are cleared (kapso_sync.retention); 0 keeps them for ever.
 RETENTION_DAYS = env.int("RETENTION_DAYS", default=365, validate=validate.Range(min=0, max=36_500))
@@ -85,6 +87,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "kapso_sync.afterwards.retries_after_answers",
+    "leadcrm.health.Probes",  # first: whoever probes comes by address, and without HTTPS
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -206,6 +209,13 @@ UNFOLD = {
                 "items": [
                     _menu_item("Leads", "forum", "contacts_contact"),
                     _menu_item("Deliveries", "move_to_inbox", "kapso_sync_webhookdelivery"),
+                    {
+                        "title": "Numbers' health",
+                        "icon": "monitor_heart",
+                        "link": reverse_lazy("numbers-health"),
+                    },
+                    {"title": "Drift", "icon": "trending_up", "link": reverse_lazy("drift")}
+                    | _FOR_SUPERUSERS,
                     _menu_item("Workspaces", "groups", "contacts_workspace"),
                     _menu_item("Numbers", "call", "contacts_phonenumber", **_FOR_SUPERUSERS),
                     _menu_item("Users", "person", "auth_user", **_FOR_SUPERUSERS),

@@ -115,6 +115,9 @@ def session_of(index: int) -> st.SearchStrategy[Session]:
         kapso_id=st.just(f"session-{PEOPLE[index]}"),
         status=st.sampled_from(["active", "ended"]),
         at=times,
+        messages=st.none() | st.integers(0, 3),
+        last_wamid=st.sampled_from(["", *WAMIDS[:3]]),
+        summed_up_at=st.none() | times,
     )
 
 

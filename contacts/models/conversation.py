@@ -98,6 +98,12 @@ class KapsoSession(models.Model):
                 condition=Q(conversation=None, user_id__isnull=False),
                 name="kapso_session_by_user",
             ),
+            # What Kapso summed up lately (kapso_sync.watching).
+            models.Index(
+                fields=["phone_number", "-told_at"],
+                condition=Q(told_at__isnull=False),
+                name="kapso_session_told",
+            ),
             # Workflow events name nothing but the session.
             models.Index(fields=["kapso_conversation_id"], name="kapso_session_by_id"),
         ]

@@ -85,12 +85,13 @@ WITH told AS MATERIALIZED (
 ), session AS (
     INSERT INTO contacts_kapsosession AS known
         (workspace_id, phone_number_id, kapso_conversation_id, phone, phone_at, user_id, user_id_at,
-         status, status_at, last_at, ended_at)
+         status, status_at, last_at, ended_at, told_at, told_messages, told_last_wamid)
     SELECT workspace_id, number_id, key, phone, phone_at, user_id, user_id_at,
-           COALESCE(status, ''), status_at, last_at, ended_at
+           COALESCE(status, ''), status_at, last_at, ended_at, told_at, told_messages, COALESCE(told_last_wamid, '')
     FROM told, jsonb_to_recordset(facts->'sessions') AS row (
         workspace_id bigint, number_id bigint, key text, phone text, phone_at timestamptz, user_id text,
-        user_id_at timestamptz, status text, status_at timestamptz, last_at timestamptz, ended_at timestamptz)
+        user_id_at timestamptz, status text, status_at timestamptz, last_at timestamptz, ended_at timestamptz,
+        told_at timestamptz, told_messages int, told_last_wamid text)
     WHERE (SELECT count(*) FROM identity) >= 0
     ORDER BY number_id, key COLLATE "C"
     ON CONFLICT (phone_number_id, kapso_conversation_id) DO UPDATE SET
@@ -105,7 +106,12 @@ WITH told AS MATERIALIZED (
             SELECT v, t FROM (VALUES (known.status, known.status_at), (EXCLUDED.status, EXCLUDED.status_at)) x (v, t)
             ORDER BY t DESC NULLS LAST, v COLLATE "C" DESC LIMIT 1),
         last_at = GREATEST(known.last_at, EXCLUDED.last_at),
-        ended_at = LEAST(known.ended_at, EXCLUDED.ended_at)
+        ended_at = LEAST(known.ended_at, EXCLUDED.ended_at),
+        (told_at, told_messages, told_last_wamid) = (
+            SELECT t, m, w FROM (VALUES
+                (known.told_at, known.told_messages, known.told_last_wamid),
+                (EXCLUDED.told_at, EXCLUDED.told_messages, EXCLUDED.told_last_wamid)) x (t, m, w)
+            ORDER BY t DESC NULLS LAST, m DESC NULLS LAST, w COLLATE "C" DESC LIMIT 1)
 )
 SELECT a_id, b_id, NULL::bigint AS nth, NULL::timestamptz AS since, NULL::timestamptz AS until FROM link
 UNION ALL SELECT NULL, NULL, erased.*

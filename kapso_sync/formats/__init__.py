@@ -7,11 +7,12 @@ out as equal events (`contacts.events`), and every text that comes out can be st
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from kapso_sync.formats import contact_updated, kapso_v1, kapso_v2, meta, project_events
+from kapso_sync.formats import contact_updated, kapso_v1, kapso_v2, meta, noting, project_events
 from kapso_sync.formats.item import Delivery, Item, Json
-from kapso_sync.formats.reading import Unparseable, dig, parse, table, word
+from kapso_sync.formats.reading import Unparseable, dig, parse, table, vocabulary, word
 
 __all__ = ["UNREADABLE", "Item", "Unparseable", "event_name", "normalise", "numbers_named", "parse"]
 
@@ -60,7 +61,13 @@ def normalise(
     if not payload:
         return [Item(number="", ignored="an empty object")]
     items = _meta_items(payload, delivery) if _is_meta(payload) else _kapso_items(payload, delivery)
-    return list(items) or [Item(number="", ignored="holds no items")]
+    return _noted(list(items) or [Item(number="", ignored="holds no items")], payload, delivery)
+
+
+def _noted(items: list[Item], payload: Json, delivery: Delivery) -> list[Item]:
+    """What is odd about the delivery as a whole stands at its first item."""
+    notes = noting.on_delivery(payload, _named_by(payload), delivery)
+    return [replace(items[0], notes=(*items[0].notes, *notes)), *items[1:]] if notes else items
 
 
 def _is_meta(body: Json) -> bool:
@@ -126,7 +133,10 @@ def _item(body: Json, event: str, delivery: Delivery) -> Item:
 def _unknown_event(body: Json, event: str, _: Delivery) -> Item:
     reason = f"event {event} is not used" if event else "names no event, holds no message and no conversation"
     of_workflow = event.startswith("workflow.")
-    return Item(number=kapso_v2.number_of(body), ignored=reason, needs_number=not of_workflow)
+    counted = f"unused event: {vocabulary(event)}" if event else reason
+    return Item(
+        number=kapso_v2.number_of(body), ignored=reason, needs_number=not of_workflow, counted=counted
+    )
 
 
 def _inferred(body: Json) -> str:
@@ -144,7 +154,8 @@ def _guarded(number: str, read: Callable[..., Item], *arguments: object) -> Item
     try:
         return read(*arguments)
     except Exception as error:  # noqa: BLE001 - the name of the error is shown, the body is kept
-        return Item(number=number, ignored=f"{UNREADABLE}{type(error).__name__}")
+        reason = f"{UNREADABLE}{type(error).__name__}"
+        return Item(number=number, ignored=reason, counted=reason)
 
 
 # docs.kapso.ai, "Webhook events"; contact.updated (CONTRACT.md 7.5) is in no list of Kapso's.

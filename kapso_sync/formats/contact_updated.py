@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from contacts.events import Person, ProfileTold
+from kapso_sync.formats import noting
 from kapso_sync.formats.item import Delivery, Item, Json
 from kapso_sync.formats.kapso_v2 import number_of
 from kapso_sync.formats.message import own_digits
@@ -48,7 +49,7 @@ def contact_item(body: Json, _: str, delivery: Delivery) -> Item:
         source=delivery.digest,
         counts_as_activity=True,
     )
-    return Item(number=number, events=(told,))
+    return Item(number=number, events=(told,), notes=noting.on_ids(_named_ids(body)))
 
 
 def marketing_item(body: Json, event: str, delivery: Delivery) -> Item:
@@ -57,7 +58,8 @@ def marketing_item(body: Json, event: str, delivery: Delivery) -> Item:
     person = _person(body, number, delivery)
     marketing = first(lambda value: word(value, MARKETING_LENGTH).lower(), _values(_places(body), MARKETING))
     if not (person.phone or person.user_id) or not marketing:
-        return Item(number=number, ignored=f"{event} without a person or without a choice")
+        reason = f"{event} without a person or without a choice"
+        return Item(number=number, ignored=reason, counted=reason)
     told = ProfileTold(
         number=number,
         person=person,
@@ -65,7 +67,7 @@ def marketing_item(body: Json, event: str, delivery: Delivery) -> Item:
         source=delivery.digest,
         marketing=marketing,
     )
-    return Item(number=number, events=(told,))
+    return Item(number=number, events=(told,), notes=noting.on_ids(_named_ids(body)))
 
 
 def _places(body: Json) -> list[Json]:
@@ -83,6 +85,10 @@ def _person(body: Json, number: str, delivery: Delivery) -> Person:
         username=first(username, _values(places, USERNAME)),
         name=first(lambda value: name_of(value, digits), _values(places, NAME)),
     )
+
+
+def _named_ids(body: Json) -> Iterator[tuple[str, Any]]:
+    return ((".".join(path), dig(place, *path)) for place in _places(body) for path in (*USER_ID, *PARENT))
 
 
 def _at(body: Json, received_at: datetime) -> datetime:

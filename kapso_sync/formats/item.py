@@ -18,13 +18,17 @@ class Item:
     """One part of a delivery that is applied, or ignored, on its own.
 
     `number` is the business phone_number_id that routes it, "" if it names none. `ignored` says in plain words why
-    nothing (more) comes of it. `needs_number` is False for workflow events: their session routes them.
+    nothing (more) comes of it. `needs_number` is False for workflow events: their session routes them. `counted` is
+    `ignored` without the values in it, where there are any; `notes` is what is odd about an item that is applied
+    nevertheless. Both are counted, so both are words of ours or key paths.
     """
 
     number: str
     events: tuple[Event, ...] = ()
     ignored: str = ""
     needs_number: bool = True
+    counted: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

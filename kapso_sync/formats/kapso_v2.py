@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contacts.events import Direction, SessionTold
+from kapso_sync.formats import noting
 from kapso_sync.formats.item import Delivery, Item, Json
 from kapso_sync.formats.message import (
     Telling,
@@ -53,7 +54,8 @@ def number_of(body: object) -> str:
 def message_item(body: Json, event: str, delivery: Delivery) -> Item:
     number, message = number_of(body), table(body.get("message"))
     if not message:
-        return Item(number=number, ignored=f"no message in it (event {event or 'unknown'})")
+        reason = f"no message in it (event {event or 'unknown'})"
+        return Item(number=number, ignored=reason, counted="a message event without a message")
     own = _own(body, number, delivery)
     direction, kapso = _direction(message, event, own), table(message.get("kapso"))
     origin = text(kapso.get("origin"))
@@ -71,7 +73,7 @@ def message_item(body: Json, event: str, delivery: Delivery) -> Item:
         # An imported message is timed by when it was written, not by what became of it.
         word_timed=event in STATUS_OF_MESSAGE or own_word == "sent" or origin != "history_sync",
     )
-    return item_of(telling)
+    return noting.directed(item_of(telling), DIRECTION.get(event), direction)
 
 
 def conversation_item(body: Json, event: str, delivery: Delivery) -> Item:
@@ -91,7 +93,8 @@ def conversation_item(body: Json, event: str, delivery: Delivery) -> Item:
         conversation=conversation,
         contact={},
     )
-    return Item(number=number, events=(SessionTold(number=number, session=session, person=person),))
+    told = SessionTold(number=number, session=session, person=person)
+    return Item(number=number, events=(told,), notes=noting.on_conversation(conversation))
 
 
 def _own(body: Json, number: str, delivery: Delivery) -> frozenset[str]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from contacts.events import Direction, Event, MessageTold, Person, Receipt, Session
+from kapso_sync.formats import noting
 from kapso_sync.formats.content import CONTENT, basename, readable
 from kapso_sync.formats.identity import identity_changed
 from kapso_sync.formats.item import Item, Json
@@ -32,6 +33,7 @@ from kapso_sync.formats.receipts import errors_of, receipts_of
 
 TYPE_LENGTH = 64
 STATUS_LENGTH = 20
+WAMID_PREFIX = "wamid."
 ORIGINS = {"cloud_api", "business_app", "history_sync"}
 # Meta's flags and the product that a message asks about; context.id is told as `reply_to`.
 CONTEXT = ("forwarded", "frequently_forwarded", "referred_product")
@@ -80,7 +82,7 @@ def item_of(telling: Telling) -> Item:
         return Item(number=telling.number, ignored="a group message")
     if not wamid(telling.message.get("id")):
         return Item(number=telling.number, ignored="a message without an id")
-    return Item(number=telling.number, events=(telling.event(),))
+    return Item(number=telling.number, events=(telling.event(),), notes=noting.on_message(telling))
 
 
 def is_group(message: Json, conversation: Json) -> bool:
@@ -110,7 +112,23 @@ def session_in(conversation: Json, kapso: Json, *, at: datetime, received_at: da
         return Session(kapso_id=other, status="", at=at) if other else None
     times = (conversation.get("updated_at"), conversation.get("last_active_at"))
     status = word(conversation.get("status"), STATUS_LENGTH).lower()
-    return Session(kapso_id=kapso_id, status=status, at=first_moment(received_at, *times) or at)
+    at = first_moment(received_at, *times) or at
+    return Session(kapso_id=kapso_id, status=status, at=at, **_summary(conversation, at, received_at))
+
+
+def _summary(conversation: Json, at: datetime, received_at: datetime) -> dict[str, Any]:
+    """What Kapso says that there is in the session: a message that is not here was lost on the way."""
+    told = table(conversation.get("kapso"))
+    count, last = told.get("messages_count"), wamid(told.get("last_message_id"))
+    messages = (
+        count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 2**31 else None
+    )
+    # An id of Kapso's own would be missing for ever.
+    last_wamid = last if last.startswith(WAMID_PREFIX) else ""
+    if messages is None and not last_wamid:
+        return {}
+    newest = moment(told.get("last_message_timestamp"), received_at)
+    return {"messages": messages, "last_wamid": last_wamid, "summed_up_at": max(at, newest or at)}
 
 
 def _message(telling: Telling) -> MessageTold:

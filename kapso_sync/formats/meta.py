@@ -23,6 +23,7 @@ from kapso_sync.formats.reading import (
     user_id,
     user_id_for_phone,
     username,
+    vocabulary,
     wamid,
     word,
 )
@@ -42,8 +43,8 @@ class Change:
     delivery: Delivery
     cards: Mapping[str, Json] = field(default_factory=dict)
 
-    def ignored(self, reason: str) -> Item:
-        return Item(number=self.number, ignored=reason)
+    def ignored(self, reason: str, *, counted: str = "") -> Item:
+        return Item(number=self.number, ignored=reason, counted=counted)
 
     def card(self, digits: object, person_id: object) -> Json:
         """The card of this very person: contacts[] has no order that could be relied on."""
@@ -116,11 +117,13 @@ def _history_parts(chunk: Json) -> list[Part]:
 
 
 def _unused_field(_: object, change: Change, __: int) -> Item:
-    return change.ignored(f"Meta's field {change.name} is not used")
+    counted = f"unused Meta field: {vocabulary(change.name)}"
+    return change.ignored(f"Meta's field {change.name} is not used", counted=counted)
 
 
 def _nothing(_: object, change: Change, __: int) -> Item:
-    return change.ignored(f"nothing in it to apply (Meta's field {change.name or 'missing'})")
+    reason = f"nothing in it to apply (Meta's field {change.name or 'missing'})"
+    return change.ignored(reason, counted="nothing in it to apply")
 
 
 def _message(part: object, change: Change, _: int) -> Item:
@@ -198,7 +201,7 @@ def _history_word(message: Json) -> str:
 def _history_error(part: object, change: Change, _: int) -> Item:
     if error_code(dig(part, "code")) == HISTORY_DECLINED:
         return change.ignored("the owner declined to share history")
-    return change.ignored(f"history error {_error_text(part)}")
+    return change.ignored(f"history error {_error_text(part)}", counted="a history error")
 
 
 def _status(part: object, change: Change, _: int) -> Item:
@@ -216,7 +219,7 @@ def _status(part: object, change: Change, _: int) -> Item:
 
 
 def _account_error(part: object, change: Change, _: int) -> Item:
-    return change.ignored(f"account error {_error_text(part)}")
+    return change.ignored(f"account error {_error_text(part)}", counted="an account error")
 
 
 def _error_text(error: object) -> str:
@@ -234,7 +237,8 @@ def _address_book_entry(part: object, change: Change, index: int) -> Item:
     """An entry of the phone's address book; that it was removed there deletes nobody here."""
     contact, action = table(dig(part, "contact")), word(dig(part, "action"), WORD_LENGTH)
     if action != "add":
-        return change.ignored(f"address book action {action or 'missing'} changes nothing")
+        reason = f"address book action {action or 'missing'} changes nothing"
+        return change.ignored(reason, counted="an address book action that changes nothing")
     digits = phone(contact.get("phone_number"), change.own)
     person = Person(
         phone=digits,
@@ -259,7 +263,8 @@ def _preference(part: object, change: Change, index: int) -> Item:
     category, value = dig(part, "category"), word(dig(part, "value"), WORD_LENGTH).lower()
     person = _person(dig(part, "wa_id"), dig(part, "user_id"), dig(part, "parent_user_id"), change)
     if category not in (None, "marketing_messages"):
-        return change.ignored(f"preference of category {clean_text(str(category))[:WORD_LENGTH]} is not used")
+        reason = f"preference of category {clean_text(str(category))[:WORD_LENGTH]} is not used"
+        return change.ignored(reason, counted="a preference of another category")
     if not value or not (person.phone or person.user_id):
         return change.ignored("a preference without a person or without a choice")
     told = ProfileTold(

@@ -27,7 +27,8 @@ def workflow_item(body: Json, event: str, delivery: Delivery) -> Item:
     """The body names no number and no person, only the session."""
     session = session_id(body.get("whatsapp_conversation_id"))
     if not session:
-        return Item(number="", needs_number=False, ignored=f"{event} without a whatsapp_conversation_id")
+        reason = f"{event} without a whatsapp_conversation_id"
+        return Item(number="", needs_number=False, ignored=reason, counted=reason)
     reasons = (dig(body, "handoff", "reason"), dig(body, "error", "message"), body.get("error"))
     told = AutomationTold(
         session_id=session,
@@ -42,7 +43,8 @@ def workflow_item(body: Json, event: str, delivery: Delivery) -> Item:
 def number_item(body: Json, event: str, delivery: Delivery) -> Item:
     number = number_of(body)
     if not number:
-        return Item(number="", ignored=f"{event} without a phone_number_id")
+        reason = f"{event} without a phone_number_id"
+        return Item(number="", ignored=reason, counted=reason)
     times = (body.get("occurred_at"), body.get("timestamp"), body.get("created_at"))
     at = first_moment(delivery.received_at, *times) or delivery.received_at
     told = NumberTold(number=number, connected=CONNECTED[event], at=at)

@@ -32,6 +32,8 @@ EARLIEST = datetime(2009, 1, 1, tzinfo=UTC)  # WhatsApp's first year
 MILLISECONDS = 10**12  # a larger number is not one of seconds
 NUMERIC = re.compile(r"[0-9]{1,16}(\.[0-9]{1,9})?")
 
+WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,59}")
+
 # A user id where a phone belongs: "PE.1180022933441177553", "user.<hex>"; never a word such as "unknown" or a JID.
 OPAQUE_ID = re.compile(r"(?=.*[0-9.])[A-Za-z][A-Za-z0-9._-]{5,255}")
 PARENT_ID = re.compile(r"[A-Za-z]{2}\.ENT\..+")
@@ -142,6 +144,15 @@ def text(value: object) -> str:
 def word(value: object, length: int) -> str:
     """One of the provider's own words, of an open set: trimmed and cut."""
     return text(value).strip()[:length].rstrip()
+
+
+def vocabulary(value: object) -> str:
+    """A word of the provider's vocabulary (an event, a type, a key), for counting: anything else stays unsaid.
+
+    Where such words stand, a phone, an id or a sentence would be a value, and values are not counted by.
+    """
+    found = text(value).strip()
+    return found if WORD.fullmatch(found) and sum(map(str.isdigit, found)) < 4 else "(no usual word)"
 
 
 def name(value: object) -> str | None:

@@ -1,0 +1,266 @@
+"""Whether a number is heard: its deliveries, Kapso's pause rule, silence, and what was lost on the way.
+
+All of it is read when somebody looks; nothing here calls Kapso. Times are aware.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal, get_args
+
+from django.db.models import Sum
+from django.urls import reverse
+from django.utils import timezone
+
+from contacts import showing
+from contacts.models import PhoneNumber
+from kapso_sync import sightings
+from kapso_sync.attention import Alert
+from kapso_sync.counting import REFUSED
+from kapso_sync.models import Tally, WebhookDelivery
+from kapso_sync.sightings import WEEK, WINDOW, Gap
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+# The colour of a label: "" is that of nothing in particular.
+Level = Literal["danger", "warning", "success", ""]
+
+OUTCOMES: list[tuple[str, str]] = [
+    (str(value), str(label)) for value, label in WebhookDelivery.Status.choices
+]
+MOST_NUMBERS = 200  # on a page
+
+# Kapso switches a webhook off at these (CONTRACT.md 3.6); AT_RISK is ours, to be told before.
+PAUSED_FROM, PAUSED_FAILURES, PAUSED_RATE = 40, 10, 0.85
+RISKY_FAILURES, RISKY_RATE = 5, 0.5
+
+# With 5 expected, none at all comes by chance less than once in a hundred times.
+EXPECTED = 5.0
+SHORTEST_SILENCE = timedelta(minutes=15)
+# Without two weeks to compare with: longer than twice the longest pause so far, nights included.
+SHORTEST_YOUNG_SILENCE = timedelta(hours=3)
+YOUNGEST = timedelta(days=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """`text` says what is wrong, `to_do` what helps."""
+
+    label: str
+    level: Level
+    text: str
+    to_do: str
+
+
+@dataclass(slots=True)
+class Answers:
+    """What Kapso saw of us in its window of 15 minutes."""
+
+    by_status: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_status.values())
+
+    @property
+    def failed(self) -> int:
+        return sum(count for status, count in self.by_status.items() if not 200 <= status < 300)
+
+    @property
+    def rate(self) -> float:
+        return self.failed / self.total if self.total else 0.0
+
+    @property
+    def would_be_switched_off(self) -> bool:
+        return self.total >= PAUSED_FROM and self.failed >= PAUSED_FAILURES and self.rate >= PAUSED_RATE
+
+    @property
+    def is_at_risk(self) -> bool:
+        return self.failed >= RISKY_FAILURES and self.rate >= RISKY_RATE
+
+
+@dataclass(slots=True)
+class Picture:
+    """One number, as its deliveries show it."""
+
+    number: PhoneNumber
+    last_at: datetime | None = None
+    today: Counter[str] = field(default_factory=Counter)
+    answers: Answers = field(default_factory=Answers)
+    silence: str = ""
+    gaps: Sequence[Gap] = ()
+
+    @property
+    def last_seen(self) -> str:
+        return showing.relative_time(self.last_at)
+
+    @property
+    def today_in_words(self) -> str:
+        """12 processed, 1 failed"""
+        said = [
+            f"{self.today[status]} {label.lower()}" for status, label in OUTCOMES if self.today.get(status)
+        ]
+        return ", ".join(said) or "Nothing came"
+
+    @property
+    def problems(self) -> list[Problem]:
+        found = [_connection(self.number), _pause(self.answers), _silence(self.silence), _gap(self.gaps)]
+        return [problem for problem in found if problem]
+
+    @property
+    def level(self) -> Level:
+        levels = {problem.level for problem in self.problems}
+        calm: Level = "success" if self.last_at else ""
+        return "danger" if "danger" in levels else "warning" if "warning" in levels else calm
+
+    @property
+    def label(self) -> str:
+        problems = sorted(self.problems, key=lambda problem: problem.level != "danger")
+        return problems[0].label if problems else "All is well" if self.last_at else "Nothing yet"
+
+
+def pictures(numbers: Iterable[PhoneNumber], now: datetime | None = None) -> list[Picture]:
+    """A picture of each number, with the same few statements for any number of them."""
+    now = now or timezone.now()
+    found = [Picture(number) for number in numbers]
+    names = [picture.number.phone_number_id for picture in found]
+    times = sightings.first_and_last(names)
+    today = sightings.outcomes_since(names, timezone.localtime(now).replace(hour=0, minute=0, second=0))
+    answers = sightings.answers_since(names, now - WINDOW)
+    active = {p.number.phone_number_id: times[p.number.phone_number_id] for p in found if _is_heard(p, times)}
+    silences = _silences(active, now)
+    gaps = sightings.gaps([picture.number.pk for picture in found], now)
+    for picture in found:
+        name = picture.number.phone_number_id
+        picture.last_at = times[name][1] if name in times else None
+        picture.today = today.get(name, Counter())
+        picture.answers = Answers(answers.get(name, {}))
+        picture.silence = silences.get(name, "")
+        picture.gaps = gaps.get(picture.number.pk, ())
+    return found
+
+
+def pictures_for(user: User | AnonymousUser) -> list[Picture]:
+    """Of the numbers of the user's workspaces, those with a problem first."""
+    numbers = PhoneNumber.objects.for_user(user).select_related("workspace").defer("webhook_secret")
+    found = pictures(numbers.order_by("workspace__name", "display_phone_number", "pk")[:MOST_NUMBERS])
+    return sorted(found, key=lambda picture: get_args(Level).index(picture.level))
+
+
+def alerts(user: User | AnonymousUser) -> list[Alert]:
+    """For the first page: what is wrong with the user's numbers and, for superusers, what we had to refuse today."""
+    health = reverse("numbers-health")
+    found = [
+        Alert(f"{picture.number}: {problem.text}", (("What to do", health),))
+        for picture in pictures_for(user)
+        for problem in picture.problems
+    ]
+    return found + _refused_today() if user.is_superuser else found
+
+
+def _refused_today() -> list[Alert]:
+    """What Kapso could not deliver to us (EDGE_CASES.md 6 and 14). A 401 is most often nobody that we know."""
+    today = timezone.now().date()
+    refused = Tally.objects.filter(day=today, source=REFUSED, reason__regex="^(413|503) ")
+    return [
+        Alert(
+            f"Refused today, {'once' if count == 1 else f'{count} times'}: {reason}",
+            (("All that is counted", reverse("drift")),),
+        )
+        for reason, count in refused.values_list("reason").annotate(Sum("count")).order_by("reason")
+    ]
+
+
+def _is_heard(picture: Picture, times: Mapping[str, object]) -> bool:
+    number = picture.number
+    return number.phone_number_id in times and number.is_active and number.is_connected
+
+
+def _silences(times: Mapping[str, tuple[datetime, datetime]], now: datetime) -> dict[str, str]:
+    quiet = {name: span for name, span in times.items() if now - span[1] >= SHORTEST_SILENCE}
+    grown = {name: span for name, span in quiet.items() if span[1] - span[0] >= 2 * WEEK}
+    young = {
+        name: span
+        for name, span in quiet.items()
+        if name not in grown and span[1] - span[0] >= YOUNGEST and now - span[1] >= SHORTEST_YOUNG_SILENCE
+    }
+    norms = sightings.same_hours_before({name: (last, now - last) for name, (_, last) in grown.items()})
+    pauses = sightings.longest_pauses(list(young))
+    found = {name: _against_norm(span, norms[name], now) for name, span in grown.items()}
+    return found | {name: _against_pause(span[1], pauses[name], now) for name, span in young.items()}
+
+
+def _against_norm(span: tuple[datetime, datetime], counts: Sequence[int], now: datetime) -> str:
+    """A week in which it was as quiet, on a holiday say, shows that this happens."""
+    first, last = span
+    known = counts[: int((last - first) / WEEK)]
+    expected = sum(known) / len(known)
+    if expected < EXPECTED or not all(known):
+        return ""
+    return f"nothing for {_long(now - last)}, though at these hours about {expected:.0f} deliveries are usual"
+
+
+def _against_pause(last: datetime, longest: timedelta, now: datetime) -> str:
+    if now - last <= 2 * longest:
+        return ""
+    return (
+        f"nothing for {_long(now - last)}, though it was never quiet for longer than {_long(longest)} before"
+    )
+
+
+def _long(span: timedelta) -> str:
+    minutes = span // timedelta(minutes=1)
+    if minutes < 60:
+        return f"{minutes} minutes"
+    if minutes < 120:
+        return "an hour"
+    return f"{minutes // 60} hours" if minutes < 48 * 60 else f"{minutes // 1440} days"
+
+
+def _connection(number: PhoneNumber) -> Problem | None:
+    if not number.is_active:
+        return Problem("Set inactive", "warning", "it is set inactive: webhooks are stored and change nothing.",
+            "A superuser sets it active under Numbers; what came meanwhile is then processed by itself.")  # fmt: skip
+    if not number.is_connected:
+        return Problem("Removed in Kapso", "danger", "Kapso says that this number was removed.",
+            "Connect it again in Kapso. All that was received stays here.")  # fmt: skip
+    return None
+
+
+def _pause(answers: Answers) -> Problem | None:
+    said = f"{answers.failed} of {answers.total} deliveries of the last 15 minutes were not accepted"
+    if answers.by_status.get(401):
+        said += f" ({answers.by_status[401]} with a wrong signature: is the webhook secret right?)"
+    if answers.would_be_switched_off:
+        return Problem("Would be switched off", "danger", f"{said}: Kapso switches such a webhook off.",
+            "Look into the log for what fails and mend it. Then see in Kapso, at this number under Webhooks, whether the"
+            " webhook is still active, and switch it on again: it stays off until somebody does. What came meanwhile is"
+            " not sent again.")  # fmt: skip
+    if answers.is_at_risk:
+        return Problem("At risk", "warning", f"{said}.",
+            f"From {PAUSED_FROM} deliveries on, of which {PAUSED_RATE:.0%} fail, Kapso switches the webhook off. Look into"
+            " the log for what fails.")  # fmt: skip
+    return None
+
+
+def _silence(silence: str) -> Problem | None:
+    if not silence:
+        return None
+    return Problem("Silent", "danger", f"{silence}.",
+        "See in Kapso, at this number under Webhooks, whether the webhook is still active and its address right: Kapso"
+        " switches it off after many failures. Switch it on again, then write to the number from another phone.")  # fmt: skip
+
+
+def _gap(gaps: Sequence[Gap]) -> Problem | None:
+    if not gaps:
+        return None
+    several = len(gaps) > 1
+    conversations = f"{len(gaps)} conversations" if several else "one conversation"
+    return Problem("Messages are missing", "warning",
+        f"Kapso tells of more messages in {conversations} than have arrived here.",
+        "If it began before the number was connected here, this is as it should be. Otherwise look under Deliveries for"
+        " failed ones and replay them; what Kapso itself could not deliver is still in its inbox.")  # fmt: skip
