@@ -176,6 +176,11 @@ class Site:
         assert self.server
         return _workers_of(self.server.pid)
 
+    def most_memory(self) -> int:
+        """In megabytes: the most that one of the workers has had."""
+        told = [Path(f"/proc/{worker}/status").read_text() for worker in self.workers]
+        return max(int(text.partition("VmHWM:")[2].split()[0]) for text in told) // 1024
+
     def wait_until_it_answers(self) -> None:
         wait_until(self._answers, f"the web server does not start: see {self.log}")
 
