@@ -118,6 +118,10 @@ def phone_digits(typed: str) -> str:
     digits = re.sub(r"\D", "", typed)
     if not digits.isascii() or not 5 <= len(digits.removeprefix("00")) <= 15:
         raise ValidationError("That is not a phone number: it takes 5 to 15 digits.")
+    if digits.startswith("0") and not digits.startswith(
+        "00"
+    ):  # within some country: which one is not guessed
+        raise ValidationError("Begin with the country code, for example +49 151 23456789.")
     if not typed.strip().startswith(("+", "00")):
         return digits
     digits = digits.removeprefix("00")

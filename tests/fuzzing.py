@@ -78,20 +78,16 @@ class Bender:
         return raw[:MOST_BYTES], self._headers(headers)
 
     def _bent(self, raw: bytes) -> bytes:
-        try:
-            payload = json.loads(raw)
-        except (ValueError, RecursionError):
-            return self._damaged(raw)
-        holder = {"body": payload}
-        for _ in range(self.random.choice([1, 1, 1, 2, 3, 5, 8])):
-            self._bend(holder)
         style: dict[str, Any] = self.random.choice(
             [{}, {"ensure_ascii": False}, {"indent": 1}, {"separators": (",", ":")}]
         )
         try:
+            holder = {"body": json.loads(raw)}
+            for _ in range(self.random.choice([1, 1, 1, 2, 3, 5, 8])):
+                self._bend(holder)
             return json.dumps(holder["body"], **style).encode("utf-8", "surrogatepass")
-        except (ValueError, RecursionError):
-            return raw
+        except (ValueError, RecursionError):  # no JSON, or bent too deep to be written
+            return self._damaged(raw)
 
     def _bend(self, holder: Any) -> None:
         container, key = self._place(holder)

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,8 +23,9 @@ import pytest
 from psycopg import sql
 
 from tests.builders import RECEIVED, message
-from tests.chaos.site import FAST, IMMEDIATE, ROLE, Site, wait_until
+from tests.chaos.site import CHECKOUT, FAST, IMMEDIATE, ROLE, Site, wait_until
 from tests.kapso import Answer, Kapso, sign
+from tests.test_strain import history
 
 EACH_THREAD = 12  # posts, so that each of the server's eight threads has had one
 
@@ -182,6 +187,22 @@ def test_where_only_the_delivery_finds_room_it_is_kept_as_failed(
     assert rows(site) == (["processed"], ["a"])
 
 
+def test_a_process_older_than_its_tables_keeps_what_it_cannot_apply(
+    site: Site, kapso: Kapso, owner: psycopg.Connection[Any]
+) -> None:
+    """A deploy has changed a table under a server that still runs: failed, never processed without effect."""
+    assert posted(kapso, "before").json["status"] == "processed"
+    owner.execute("ALTER TABLE contacts_message RENAME COLUMN content TO content_of_tomorrow")
+    try:
+        answer = posted(kapso)
+        assert (answer.status, answer.json["status"]) == (200, "failed")
+    finally:
+        owner.execute("ALTER TABLE contacts_message RENAME COLUMN content_of_tomorrow TO content")
+    assert rows(site) == (["processed", "failed"], ["before"])
+    assert posted(kapso).json["status"] == "processed"
+    assert rows(site) == (["processed", "processed"], ["a", "before"])
+
+
 # In the middle of the work
 
 
@@ -284,6 +305,42 @@ def test_a_client_that_goes_away_within_its_body_leaves_nothing(
         client.sendall(whole[: int(len(whole) * part)])
     assert all_at_once(kapso, "m") == [200] * EACH_THREAD
     assert "a" not in rows(site)[1]
+
+
+def test_a_chunk_of_five_megabytes_takes_no_more_memory_than_it_may(site: Site, kapso: Kapso) -> None:
+    assert all_at_once(kapso, "before") == [200] * EACH_THREAD
+    before = site.most_memory()
+    body = json.dumps(history(100, 50)).encode()
+    assert 4_500_000 < len(body) < 8_000_000
+    assert kapso.post(body).json["status"] == "processed"
+    assert site.most_memory() - before < 200, "megabytes"
+    assert len(rows(site)[1]) == EACH_THREAD + 5000
+
+
+# All of a small ordeal
+
+
+def test_a_small_ordeal_loses_nothing(tmp_path: Path) -> None:
+    """`make chaos`, as it is but for its size."""
+    options = {
+        "deliveries": 300,
+        "kills": 2,
+        "worker-kills": 1,
+        "restarts": 2,
+        "minutes": 5,
+        "folder": tmp_path / "site",
+    }
+    told = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    ordeal = subprocess.run(
+        [sys.executable, "-m", "tests.chaos", *told],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ordeal.returncode == 0, ordeal.stdout + ordeal.stderr
+    assert re.search(r"^  lost +0$", ordeal.stdout, re.MULTILINE)
+    assert re.search(r"^  answers: 200 +300$", ordeal.stdout, re.MULTILINE)
 
 
 def kapso_body() -> bytes:

@@ -61,7 +61,7 @@ def replayed_into_empty_tables() -> Any:
 
 
 def test_two_replays_at_once_change_nothing(desk: Desk) -> None:
-    for delivery in Traffic.of(150, seed=2).deliveries:
+    for delivery in Traffic.of(100, seed=2).deliveries:
         post(desk, delivery)
     live = crm_state()
     at_once(replay_all, replay_all)
@@ -69,7 +69,7 @@ def test_two_replays_at_once_change_nothing(desk: Desk) -> None:
 
 
 def test_two_replays_at_once_into_empty_tables_end_as_one(desk: Desk) -> None:
-    for delivery in Traffic.of(150, seed=3).deliveries:
+    for delivery in Traffic.of(100, seed=3).deliveries:
         post(desk, delivery)
     live = crm_state()
     empty_the_crm()
@@ -79,13 +79,13 @@ def test_two_replays_at_once_into_empty_tables_end_as_one(desk: Desk) -> None:
 
 @pytest.mark.parametrize("seed", [4, 5])
 def test_replays_during_live_traffic_end_as_if_in_order(desk: Desk, seed: int) -> None:
-    told = Traffic.of(200, seed).deliveries
-    for delivery in told[:100]:
+    told = Traffic.of(140, seed).deliveries
+    for delivery in told[:70]:
         post(desk, delivery)
 
     def live(part: int) -> None:
         mine = Desk()
-        for delivery in told[100 + part :: 2]:
+        for delivery in told[70 + part :: 2]:
             post(mine, delivery)
 
     at_once(replay_all, lambda: live(0), replay_all, lambda: live(1))
@@ -100,7 +100,7 @@ HOURS_APART = 5
 
 def test_servers_whose_clocks_disagree_make_the_same_crm(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """What has a time of its own counts by that; received_at is what each server says."""
-    told = [each for each in Traffic.of(120, seed=6).deliveries if each.event != "contact.updated"]
+    told = [each for each in Traffic.of(100, seed=6).deliveries if each.event != "contact.updated"]
     for delivery in told:
         post(desk, delivery)
     by_one_clock = crm_state()
@@ -121,27 +121,28 @@ def test_servers_whose_clocks_disagree_make_the_same_crm(desk: Desk, monkeypatch
 
 # An event bomb
 
-PEOPLE, EACH = 100, 200
+PEOPLE, EACH = 100, 50
+LONG = "Mensaje de una historia muy larga. " * 24
 
 
-def history(people: int, each: int) -> Json:
+def history(people: int, each: int, text: str = LONG) -> Json:
     """One chunk of a history import (CONTRACT.md 6.8): `people` threads of `each` messages, by turns."""
     threads = [
-        {"id": phone, "messages": [_line(phone, index) for index in range(each)]}
+        {"id": phone, "messages": [_line(phone, index, text) for index in range(each)]}
         for phone in (f"5198{person:07}" for person in range(people))
     ]
     chunk = {"metadata": {"phase": 0, "chunk_order": 1, "progress": 55}, "threads": threads}
     return meta({"history": [chunk]}, field="history")
 
 
-def _line(phone: str, index: int) -> Json:
+def _line(phone: str, index: int, text: str) -> Json:
     ours = index % 2
     return {
         "from": OWN_PHONE if ours else phone,
         "id": f"wamid.{phone}.{index}",
         "timestamp": str(1781000000 + index),
         "type": "text",
-        "text": {"body": f"Mensaje {index} de una historia muy larga"},
+        "text": {"body": f"{index} {text}"},
         "history_context": {"status": "READ"},
     } | ({"to": phone} if ours else {})
 

@@ -61,8 +61,8 @@ def _ordeal(site: Site, options: argparse.Namespace) -> int:
     site.start_server()
     site.wait_until_it_answers()
     senders = Senders(site.port, SECRET, traffic.deliveries, begun + options.minutes * 60)
-    senders.start(options.clients)
     trouble = Trouble(options.kills, options.worker_kills, options.restarts, options.seed)
+    senders.start(options.clients)
     try:
         happened = trouble.befall(site, senders)
         senders.join()

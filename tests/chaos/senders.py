@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -32,6 +33,7 @@ class Senders:
     answers: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     acknowledged: set[str] = field(default_factory=set)
+    limit: int = sys.maxsize  # so many are taken up; the others wait, so that trouble meets some at work
     _next: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -59,6 +61,8 @@ class Senders:
                 self._send(client, delivery)
 
     def _take(self) -> Delivery | None:
+        while self.limit <= self._next < len(self.deliveries) and time.monotonic() < self.deadline:
+            time.sleep(0.002)
         with self._lock:
             if self._next == len(self.deliveries) or time.monotonic() > self.deadline:
                 return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import http.client
 import os
 import shutil
@@ -44,6 +45,7 @@ class Site:
         self.server: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Site:
+        self._remove_what_a_killed_one_left()
         try:
             self.start_database()
             with self.as_superuser("postgres") as connection:
@@ -62,6 +64,12 @@ class Site:
         shutil.rmtree(home, ignore_errors=True)  # as root it may be elsewhere
         with contextlib.suppress(FileNotFoundError):
             self.cluster.folder.unlink()
+
+    def _remove_what_a_killed_one_left(self) -> None:
+        self.log.unlink(missing_ok=True)
+        if self.cluster.postmaster():
+            self.stop_database(IMMEDIATE)
+        shutil.rmtree(self.postgres.data, ignore_errors=True)
 
     # The database
 
@@ -142,6 +150,7 @@ class Site:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # a process group of its own: all of it can be killed at once
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
 
     def kill_server(self) -> None:
@@ -176,6 +185,11 @@ class Site:
         assert self.server
         return _workers_of(self.server.pid)
 
+    def most_memory(self) -> int:
+        """In megabytes: the most that one of the workers has had."""
+        told = [Path(f"/proc/{worker}/status").read_text() for worker in self.workers]
+        return max(int(text.partition("VmHWM:")[2].split()[0]) for text in told) // 1024
+
     def wait_until_it_answers(self) -> None:
         wait_until(self._answers, f"the web server does not start: see {self.log}")
 
@@ -185,6 +199,11 @@ class Site:
             client.request("GET", "/webhooks/kapso/")
             return client.getresponse().status == 405
         return False
+
+
+def _end_with_parent() -> None:
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def wait_until(condition: Any, otherwise: str, seconds: float = WAIT_SECONDS) -> None:

@@ -12,6 +12,7 @@ from random import Random
 from tests.chaos.senders import Senders
 from tests.chaos.site import FAST, IMMEDIATE, Site
 
+AT_WORK = 50  # deliveries that are sent while something happens, at most
 LONGEST_OUTAGE = 1.5  # seconds that PostgreSQL stays down
 
 
@@ -26,7 +27,9 @@ class Trouble:
         """Make all of it happen while the senders are at work; returns what did."""
         happened: Counter[str] = Counter()
         random, how = Random(self.seed), cycle([FAST, IMMEDIATE])  # noqa: S311
-        for acknowledged, what in self._plan(len(senders.deliveries), random):
+        plan = list(self._plan(len(senders.deliveries), random))
+        for acknowledged, what in plan:
+            senders.limit = acknowledged + AT_WORK
             while len(senders.acknowledged) < acknowledged and not senders.are_done:
                 happened["server ended"] += site.tend()
                 time.sleep(0.005)
@@ -45,6 +48,7 @@ class Trouble:
                 time.sleep(random.random() * LONGEST_OUTAGE)
                 site.start_database()
             happened[what] += 1
+        senders.limit = len(senders.deliveries)
         while not senders.are_done:
             happened["server ended"] += site.tend()
             time.sleep(0.005)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 from django.db.models import Sum
@@ -111,8 +112,10 @@ def _replay(verdict: Verdict) -> None:
     live = crm_state()
     empty_the_crm()
     replay_in_batches(WebhookDelivery.objects.all())
-    if differences := difference(live, crm_state()):
-        verdict.unlike_a_replay.append(differences[:5000])
+    again = crm_state()
+    if live != again:  # said for a few of the leads: it would be long
+        pairs = [pair for pair in zip_longest(live, again) if pair[0] != pair[1]]
+        verdict.unlike_a_replay += [difference(*pair)[:3000] for pair in pairs[:5]]
 
 
 def findings(verdict: Verdict, most: int = 10) -> Iterator[str]:
