@@ -124,20 +124,20 @@ def _missing(request: HttpRequest) -> list[Alert]:
 
 
 def _two_codes() -> list[Alert]:
-    """Since this process started, another one has processed something by other code: one of the two is stale."""
+    """Since this process started, another one has processed something by other code: one of the two is stale.
+
+    Said for an hour after the last time, or the few seconds of an update would be said for days where little arrives.
+    """
     known = ("", settings.CODE_VERSION)
+    since = max(_started_at, timezone.now() - timedelta(hours=1))
     newest = WebhookDelivery.objects.order_by("-received_at", "-id")[:LOOKED_AT]
-    failing = WebhookDelivery.objects.filter(status=Status.FAILED, processed_at__gt=_started_at)
-    seen = {
-        code for at, code in newest.values_list("processed_at", "code_version") if at and at > _started_at
-    }
+    failing = WebhookDelivery.objects.filter(status=Status.FAILED, processed_at__gt=since)
+    seen = {code for at, code in newest.values_list("processed_at", "code_version") if at and at > since}
     seen |= set(failing.exclude(code_version__in=known).values_list("code_version", flat=True)[:LOOKED_AT])
-    others = sorted(seen - set(known))
+    others = ", ".join(sorted(seen - set(known)))
     if not others:
         return []
-    text = (
-        f"Two versions of the code are at work: {settings.CODE_VERSION} here, {', '.join(others)} elsewhere."
-    )
+    text = f"Two versions of the code are at work: {settings.CODE_VERSION} here, {others} elsewhere."
     return [Alert(f"{text} Restart the web server and the worker.")]
 
 

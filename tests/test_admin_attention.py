@@ -102,6 +102,14 @@ def test_what_is_late_is_said(desk: Desk, boss: Client, page: str) -> None:
 
 
 @PAGES
+def test_what_was_left_behind_is_said_too(boss: Client, page: str) -> None:
+    delivery = WebhookDelivery.of(b"{}", {}, received_at=timezone.now() - timedelta(hours=2))
+    delivery.save()
+    assert "not processed yet came 2 h ago" in alerts(boss, page)[0]
+    assert alerts(boss, page) == [], "whoever opened the page let it be processed"
+
+
+@PAGES
 def test_numbers_that_are_not_registered_are_named_with_what_waits(
     desk: Desk, boss: Client, page: str
 ) -> None:

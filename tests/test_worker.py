@@ -196,11 +196,11 @@ def test_the_production_server_answers_first_and_then_retries(
     parameters = connection.get_connection_params()
     names = ("host", "port", "user", "password", "dbname")
     with (
-        running(webserver.command("--log-level", "warning")) as server,
+        running(webserver.command("--log-level", "warning"), TEST_LOCK_TIMEOUT="30s") as server,
         psycopg.connect(**{name: parameters[name] for name in names if parameters.get(name)}) as other,
     ):
         assert comes_true(lambda: answers(port)), server.poll()
-        # What a retry of this message writes: it waits here, up to lock_timeout.
+        # What a retry of this message writes: it waits here.
         other.execute("LOCK TABLE kapso_sync_deliveryattempt IN ACCESS EXCLUSIVE MODE")
         answer = kapso.post(message("b", 1), event="whatsapp.message.received")
         assert (answer.status, answer.json["status"]) == (200, "processed")
