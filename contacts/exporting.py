@@ -97,7 +97,11 @@ def _messages(person: Person) -> Iterator[Row]:
         reactions = defaultdict(list)
         for reaction in Message.objects.filter(message_type="reaction", **at).in_order():
             reactions[reaction.phone_number_id, reaction.target_kapso_id].append(
-                {"direction": reaction.direction, "emoji": reaction.payload.get("emoji", ""), "at": reaction.sent_at}
+                {
+                    "direction": reaction.direction,
+                    "emoji": reaction.payload.get("emoji", ""),
+                    "at": reaction.sent_at,
+                }
             )
         for message in chunk:
             receipt = statuses.get(_key(message))
