@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from random import Random
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from django.db.models import ForeignKey
 from django.utils import timezone
 
 import contacts.sync
+from contacts import erasing, people
 from contacts.models import (
     AutomationEvent,
     Contact,
@@ -34,6 +37,7 @@ from contacts.models import (
 )
 from contacts.tombstones import ERASED
 from kapso_sync import sync
+from kapso_sync.clearing import FINISHED, clear
 from kapso_sync.erasing import erase_person
 from kapso_sync.models import DeliveryAttempt, WebhookDelivery
 from kapso_sync.replaying import replay_in_batches
@@ -62,7 +66,8 @@ from tests.conftest import Cast
 from tests.kapso import body_of, load
 from tests.state import crm_state
 from tests.test_corpus import CORPUS
-from tests.test_rebuild import difference
+from tests.test_rebuild import difference, empty_the_crm
+from tests.test_retention import rebuild_from_what_is_sealed
 from tests.whole_database import places_of
 
 ROSA, ROSAS = "51987650101", ("51987650101", "PE.1180022933441177553", "PE.99887766554433", "51987650299")
@@ -506,8 +511,6 @@ def test_receipts_whose_wamid_hides_the_phone_go_too(desk: Desk) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_webhook_that_waits_for_the_erasure_comes_too_late(desk: Desk) -> None:
     """It has begun before the tombstones were there, and must see them all the same."""
-    from threading import Thread
-
     desk.told(message("m1", 1))
     lead = desk.lead()
     answers: list[str] = []
@@ -515,8 +518,6 @@ def test_a_webhook_that_waits_for_the_erasure_comes_too_late(desk: Desk) -> None
     def post() -> None:
         answers.append(Desk().post(message("m2", 2)).json["status"])
         connection.close()
-
-    from contacts import erasing, people
 
     with transaction.atomic():
         people.lock_alone([lead.workspace_id])
@@ -531,8 +532,6 @@ def test_a_webhook_that_waits_for_the_erasure_comes_too_late(desk: Desk) -> None
 
 
 def _wait_until_somebody_waits() -> None:
-    import time
-
     for _ in range(200):
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
@@ -540,3 +539,22 @@ def _wait_until_somebody_waits() -> None:
                 return
         time.sleep(0.02)
     raise AssertionError("nobody waits")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_rebuild_does_not_bring_them_back_and_others_keep_everything(cast: Cast, seed: int) -> None:
+    """Also with a part of the bodies gone by retention, before or after the erasure."""
+    empty_the_crm()
+    store_corpus(CORPUS)
+    replay_in_batches(WebhookDelivery.objects.all())
+    rosa = Contact.objects.living().get(phone=ROSA)
+    before = without(ROSA)
+    keys = list(WebhookDelivery.objects.filter(status__in=FINISHED).values_list("pk", flat=True))
+    chosen = Random(seed).sample(keys, len(keys) // 2)  # noqa: S311 - not a secret
+    half = list(WebhookDelivery.objects.filter(pk__in=chosen).replayable())
+    if seed % 2:
+        clear(half, sync.told_by(half), unfinished="")
+    erase_person(rosa.workspace_id, rosa.pk)
+    assert not difference(before, crm_state())
+    rebuild_from_what_is_sealed()
+    assert not difference(before, crm_state())
