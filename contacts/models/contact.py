@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
 from django.db.models import Deferrable, F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 
 from contacts.models.workspace import Workspace
 
@@ -124,6 +124,13 @@ class Contact(models.Model):
                 condition=Q(merged_into=None),
                 name="contact_activity",
             ),
+            # Who has the same e-mail (contacts.suggesting).
+            models.Index(
+                F("workspace"),
+                Lower("email"),
+                condition=Q(merged_into=None) & ~Q(email=""),
+                name="contact_email",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -201,12 +208,16 @@ class ContactMerge(models.Model):
     """Two leads turned out to be one person: `merged` lives on in `survivor`, which had other values before.
 
     `by` is who merged them; nobody where the provider's own events proved it. Undoing keeps the row.
+    `survivor_before` has what was typed into the survivor itself and, as `took`, what it got instead; of a survivor
+    of several merges the newest row counts (contacts.typed). `sides` says what belonged to which of the two, as far
+    as no evidence tells it (contacts.merging).
     """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
     survivor = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="merges")
     merged = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="merged_by")
     survivor_before = models.JSONField()
+    sides = models.JSONField(default=dict, db_default={}, editable=False)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(db_default=Now())
     undone_at = models.DateTimeField(null=True)

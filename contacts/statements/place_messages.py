@@ -54,10 +54,13 @@ WITH ask AS MATERIALIZED (
            CASE WHEN p.id IS NOT NULL AND u.id IS NOT NULL AND merged.makes_person
                 THEN contacts_holder(p.id, merged.at) END AS holder
     FROM merged
-    LEFT JOIN contacts_identity p
-        ON p.workspace_id = merged.workspace_id AND p.kind = 'phone' AND p.value = merged.phone
     LEFT JOIN contacts_identity u
         ON u.workspace_id = merged.workspace_id AND u.kind = 'user' AND u.value = merged.user_id
+    LEFT JOIN contacts_identity p
+        ON p.workspace_id = merged.workspace_id AND p.kind = 'phone' AND p.value = merged.phone
+        -- Somebody said that the two are not one person: then the phone says nothing beside the user id.
+        AND NOT EXISTS (SELECT FROM contacts_identitylink l
+                        WHERE l.a_id = p.id AND l.kind = 'apart' AND l.b_id = u.id)
     LEFT JOIN contacts_identity node ON node.id = contacts_node(
         merged.workspace_id, merged.number_id, merged.phone, merged.user_id, merged.session, merged.at)
     LEFT JOIN contacts_kapsosession s
