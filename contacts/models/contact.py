@@ -182,6 +182,12 @@ class Contact(models.Model):
         return f"A lead that is {LeadStatus(current).label} cannot become {wanted}. Allowed: {allowed}."
 
 
+class StatusChangeQuerySet(models.QuerySet["StatusChange"]):
+    def of(self, lead: Contact) -> Self:
+        """Those of the lead and of all that is merged into it: there they stay, so that an undo finds them."""
+        return self.filter(Q(contact=lead) | Q(contact__merged_into=lead))
+
+
 class StatusChange(models.Model):
     """Somebody moved a lead from one status to another."""
 
@@ -195,6 +201,8 @@ class StatusChange(models.Model):
     by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(db_default=Now())
 
+    objects = StatusChangeQuerySet.as_manager()
+
     class Meta:
         ordering = ["-at", "-id"]
         # The history on the lead's page.
@@ -202,6 +210,12 @@ class StatusChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.from_status} to {self.to_status}"
+
+
+class ContactMergeQuerySet(models.QuerySet["ContactMerge"]):
+    def of(self, lead: Contact) -> Self:
+        """The merges that made the lead what it is, and those that were taken back."""
+        return self.filter(Q(survivor=lead) | Q(merged=lead) | Q(merged__merged_into=lead))
 
 
 class ContactMerge(models.Model):
@@ -224,6 +238,8 @@ class ContactMerge(models.Model):
     undone_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
+
+    objects = ContactMergeQuerySet.as_manager()
 
     class Meta:
         ordering = ["-at", "-id"]
