@@ -73,7 +73,7 @@ class Evidence:
         if not tenures:
             return identity
         begun = [user for since, user in tenures if since <= at]
-        return begun[-1] if begun else tenures[0][1]
+        return begun[-1] if begun else [user for since, user in tenures if since == tenures[0][0]][-1]
 
     def groups(self) -> list[set[int]]:
         """The persons: connected groups of user ids and of phones that no user id ever held."""
@@ -165,7 +165,7 @@ def _claims(
         if node.home is None:
             continue
         rows.add(node.home)
-        first_holder = evidence.tenures[node.id][0][1] if node.id in evidence.tenures else node.id
+        first_holder = evidence.holder(node.id, datetime.min.replace(tzinfo=UTC))
         group = group_of[first_holder]
         if node.home_is_by_hand or groups[group] & writers:
             claimed.setdefault(node.home, group)
