@@ -44,7 +44,7 @@ WITH ask AS MATERIALIZED (
     JOIN contacts_message m USING (id)
     WHERE NOT EXISTS (SELECT FROM ask WHERE ask.number_id = m.phone_number_id AND ask.wamid = m.kapso_message_id)
 ), placed AS (
-    SELECT merged.*, node.id AS node, p.id AS phone_identity, u.id AS user_identity,
+    SELECT merged.*, node.id AS node, node.home_id AS home, p.id AS phone_identity, u.id AS user_identity,
            CASE WHEN node.id IS NOT NULL THEN node.contact_id
                 ELSE COALESCE(merged.contact_id, thread.contact_id) END AS lead,
            p.contact_id IS NOT NULL OR EXISTS (
@@ -85,9 +85,10 @@ SELECT what, idx, workspace_id, number_id, message_id, is_message, makes_person,
             WHEN holder = phone_identity THEN phone_is_known
             ELSE holder <> user_identity END AS is_news,
        holder IS NOT NULL AND holder = phone_identity AS is_unheld,
-       node IS NOT NULL AND lead IS NULL AND EXISTS (
+       -- Also who had a row once: it may have to come back.
+       node IS NOT NULL AND lead IS NULL AND (home IS NOT NULL OR EXISTS (
            SELECT FROM contacts_identitylink l
-           WHERE l.kind IN ('changed', 'manual') AND node IN (l.a_id, l.b_id)) AS is_entangled,
+           WHERE l.kind IN ('changed', 'manual') AND node IN (l.a_id, l.b_id))) AS is_entangled,
        -- Drawn here so that WRITE_MESSAGES can insert leads, threads and messages that point to each other.
        CASE WHEN node IS NOT NULL AND lead IS NULL THEN nextval('contacts_contact_id_seq') END AS spare_contact_id,
        CASE WHEN NOT EXISTS (

@@ -75,8 +75,9 @@ WITH batch AS MATERIALIZED (
 ), identity AS (
     UPDATE contacts_identity i
     SET contact_id = (row->>1)::bigint, is_shared = (row->>2)::boolean,
-        home_id = COALESCE(i.home_id, (SELECT (n->>0)::bigint FROM batch, jsonb_array_elements(j->'new') AS n
-                                       WHERE n->>1 = row->>0))
+        -- A new lead is made where no row was theirs: the one that an identity was once made for is another's.
+        home_id = COALESCE((SELECT (n->>0)::bigint FROM batch, jsonb_array_elements(j->'new') AS n
+                            WHERE n->>1 = row->>0), i.home_id)
     FROM batch, jsonb_array_elements(j->'identities') AS row
     WHERE i.id = (row->>0)::bigint
 ), row AS (
