@@ -28,6 +28,7 @@ from contacts.models import (
 )
 from contacts.people import Evidence, Tie
 from contacts.refresh import refresh
+from contacts.suggesting import dismiss
 from contacts.writing import Written
 
 Kind = Identity.Kind
@@ -91,14 +92,6 @@ def undo(merge: ContactMerge, *, by: User | None) -> Contact:
                 survivor, lead, by=by
             )  # somebody knows better than the evidence: it is not to be suggested
         return lead
-
-
-def dismiss(lead: Contact, other: Contact, *, by: User | None) -> None:
-    """They look alike and are two people: never suggest it again."""
-    a, b = sorted((lead.pk, other.pk))
-    MergeDismissal.objects.get_or_create(
-        a_id=a, b_id=b, defaults={"workspace_id": lead.workspace_id, "by": by}
-    )
 
 
 def _separate(merge: ContactMerge, survivor: Contact) -> tuple[set[int], bool]:

@@ -25,6 +25,7 @@ from contacts.models import (
     Message,
     StatusChange,
 )
+from contacts.suggesting import dismiss
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.replaying import replay_in_batches
 from tests.builders import (
@@ -483,9 +484,9 @@ def test_whatever_hangs_on_a_lead_has_its_place_after_a_merge(desk: Desk, clerk:
     assert foreign_keys().keys() == REACHED.keys()
     a, older, b = both(desk, "a"), user_id_lead(desk, "PE.OLDER"), both(desk, "b")
     other = user_id_lead(desk, "PE.OTHER")
-    merging.dismiss(b, older, by=clerk)
+    dismiss(b, older, by=clerk)
     b.change_status("qualified", by=clerk)
-    merging.dismiss(b, other, by=clerk)
+    dismiss(b, other, by=clerk)
     merge(b, user_id_lead(desk, "PE.C"), by=clerk)
     counts = {name: field.model._default_manager.count() for name, field in foreign_keys().items()}
     merge(a, b, by=clerk)
