@@ -13,6 +13,7 @@ from django.db.models import Q
 
 from contacts.models import Contact, Identity, LeadStatus
 from contacts.models.contact import ALLOWED_MOVES
+from contacts.phone_forms import forms as forms_of
 
 TYPED = ("name", "lead_status", "owner", "email", "lead_score", "tags")
 
@@ -135,10 +136,11 @@ def phone_digits(typed: str) -> str:
 
 
 def _holder(workspace: Any, kind: Identity.Kind, field: str, value: str) -> Contact | None:
-    """The lead that has this phone or user id, or once had it."""
+    """The lead that has this phone, in either form of a mobile, or user id; or once had it."""
     if workspace is None:
         return None
     inside = Contact.objects.filter(workspace=workspace)
-    known = Q(**{field: value}) | Q(identities__kind=kind, identities__value=value)
+    values = forms_of(value) if kind == Identity.Kind.PHONE else [value]
+    known = Q(**{f"{field}__in": values}) | Q(identities__kind=kind, identities__value__in=values)
     found = inside.filter(known).select_related("merged_into").first()
     return found and (found.merged_into or found)

@@ -2,27 +2,29 @@
 
 DESIGN.md section 6: a phone's holder at a time is the user id of its newest `seen` link up to then, else of the
 earliest after; a phone without any is its own holder. `changed` and `manual` links join the holders of their two
-sides; a person is a connected group. `holders` and `groups` below are that rule, and the SQL functions
-`contacts_holder` and `contacts_node` (migration 0002) are its other half: whose a single message is.
+sides; a person is a connected group. An `apart` link takes such evidence away where somebody said that the two are
+not one. `holders` and `groups` below are that rule, and the SQL functions `contacts_holder` and `contacts_node`
+(migrations 0002 and 0004) are its other half: whose a single message is.
 
 This runs under the workspace's people lock, alone, and costs a fixed number of statements.
 """
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from django.contrib.auth.models import User
+
 from contacts.facts import as_json
+from contacts.remembering import Moved, remember
 from contacts.statements import run
 from contacts.statements.record_facts import PEOPLE_LOCK
 from contacts.statements.regroup_people import (
     DROP_EMPTIED_THREADS,
-    KEEP_TYPED,
     LOAD_IDENTITIES,
     LOAD_LINKS,
     MAKE_THREADS,
@@ -32,8 +34,6 @@ from contacts.statements.regroup_people import (
     WRITERS,
 )
 from contacts.writing import Written
-
-logger = logging.getLogger(__name__)
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -52,6 +52,7 @@ class Node:
     home: int | None
     home_is_by_hand: bool
     first_seen_at: datetime | None
+    lead: int | None  # the one that it led to until now
 
     @property
     def age(self) -> tuple[datetime, str, str]:
@@ -64,14 +65,15 @@ class Evidence:
 
     nodes: dict[int, Node]
     tenures: dict[int, list[tuple[datetime, int]]]  # phone -> (from when, user id), in time order
-    joins: list[tuple[int, int, datetime]]  # changed and manual links
+    joins: list[tuple[str, int, int, datetime]]  # changed and manual links
+    apart: set[frozenset[int]] = field(default_factory=set)  # who somebody told apart
 
     def holder(self, identity: int, at: datetime) -> int:
         tenures = self.tenures.get(identity)
         if not tenures:
             return identity
         begun = [user for since, user in tenures if since <= at]
-        return begun[-1] if begun else tenures[0][1]
+        return begun[-1] if begun else [user for since, user in tenures if since == tenures[0][0]][-1]
 
     def groups(self) -> list[set[int]]:
         """The persons: connected groups of user ids and of phones that no user id ever held."""
@@ -82,12 +84,31 @@ class Evidence:
                 identity = root[identity]
             return identity
 
-        for a, b, at in self.joins:
-            root[find(self.holder(a, at))] = find(self.holder(b, at))
+        for tie in self.ties():
+            root[find(tie.one)] = find(tie.other)
         groups = defaultdict(set)
         for identity in root:
             groups[find(identity)].add(identity)
         return list(groups.values())
+
+    def ties(self) -> Iterator[Tie]:
+        """What joins two nodes of `groups`. A person's `manual` link stands, whoever was told apart before."""
+        for kind, a, b, at in self.joins:
+            one, other = self.holder(a, at), self.holder(b, at)
+            if kind == "manual" or not self.apart & {frozenset((a, b)), frozenset((one, other))}:
+                yield Tie(at, kind, a, b, one, other)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Tie:
+    """A link between `a` and `b`, and the two who held them at its time."""
+
+    at: datetime
+    kind: str
+    a: int
+    b: int
+    one: int
+    other: int
 
 
 @dataclass(slots=True)
@@ -144,7 +165,7 @@ def _claims(
         if node.home is None:
             continue
         rows.add(node.home)
-        first_holder = evidence.tenures[node.id][0][1] if node.id in evidence.tenures else node.id
+        first_holder = evidence.holder(node.id, datetime.min.replace(tzinfo=UTC))
         group = group_of[first_holder]
         if node.home_is_by_hand or groups[group] & writers:
             claimed.setdefault(node.home, group)
@@ -159,9 +180,12 @@ def lock_alone(workspaces: Iterable[int]) -> None:
     )
 
 
-def regroup(seeds: set[int], leads: set[int]) -> Written:
-    """Derive the persons around these identities and leads, and put everything of theirs where it belongs."""
-    evidence = _load(seeds, leads)
+def regroup(seeds: set[int], leads: set[int], *, by: User | None = None) -> Written:
+    """Derive the persons around these identities and leads, and put everything of theirs where it belongs.
+
+    `by` is whose decision it is, where it is somebody's.
+    """
+    evidence = load(seeds, leads)
     homes = {node.home for node in evidence.nodes.values() if node.home}
     spare_leads = _writers(homes, set(evidence.nodes))
     assignment = Assignment.of(evidence, set(spare_leads))
@@ -171,24 +195,29 @@ def regroup(seeds: set[int], leads: set[int]) -> Written:
         writer = min(group & spare_leads.keys())
         new[spare_leads[writer]] = writer
         assignment.give(group, spare_leads[writer])
-    newly_merged = _save(evidence, assignment, new)
-    if newly_merged:
-        _keep_what_people_typed(newly_merged)
+    moved = _save(evidence, assignment, new)
+    if moved:
+        identities = [(node.lead, node.kind, node.value) for node in evidence.nodes.values()]
+        remember(moved, identities, by=by)
     conversations = _move(rows | set(new), set(evidence.nodes))
     return Written(contacts=rows | set(new), conversations=conversations)
 
 
-def _load(seeds: set[int], leads: set[int]) -> Evidence:
+def load(seeds: set[int], leads: set[int]) -> Evidence:
+    """All that is known of who is who around these identities and leads."""
     nodes = {row[0]: Node(*row) for row in run(LOAD_IDENTITIES, [sorted(seeds), sorted(leads)])}
     links = run(LOAD_LINKS, {"identities": sorted(nodes)})
     tenures: dict[int, list[tuple[datetime, int]]] = defaultdict(list)
     joins = []
+    apart = set()
     for kind, a, b, at, _ in links:
         if kind == "seen":
             tenures[a].append((at, b))
+        elif kind == "apart":
+            apart.add(frozenset((a, b)))
         else:
-            joins.append((a, b, at))
-    return Evidence(nodes, dict(tenures), joins)
+            joins.append((kind, a, b, at))
+    return Evidence(nodes, dict(tenures), joins, apart)
 
 
 def _writers(rows: set[int], identities: set[int]) -> dict[int, int]:
@@ -196,8 +225,8 @@ def _writers(rows: set[int], identities: set[int]) -> dict[int, int]:
     return {row[0]: row[1] for row in run(WRITERS, {"rows": sorted(rows), "identities": sorted(identities)})}
 
 
-def _save(evidence: Evidence, assignment: Assignment, new: dict[int, int]) -> list[tuple[int, int]]:
-    """Write the assignment; returns the rows that were living leads until now, with their survivors."""
+def _save(evidence: Evidence, assignment: Assignment, new: dict[int, int]) -> list[Moved]:
+    """Write the assignment; returns the rows that are merged into another lead than before, or into none."""
     current = {phone: assignment.lead_of.get(tenures[-1][1]) for phone, tenures in evidence.tenures.items()}
     holders = {phone: {user for _, user in tenures} for phone, tenures in evidence.tenures.items()}
     shared = {identity for phone, users in holders.items() if len(users) > 1 for identity in (phone, *users)}
@@ -209,14 +238,7 @@ def _save(evidence: Evidence, assignment: Assignment, new: dict[int, int]) -> li
         ],
         "rows": [[row, assignment.merged.get(row)] for row in assignment.living | set(assignment.merged)],
     }
-    return [(row[0], row[1]) for row in run(SAVE, [as_json(batch)])]
-
-
-def _keep_what_people_typed(merged: list[tuple[int, int]]) -> None:
-    """The survivor takes what it lacks from the rows merged into it, and what it was before is kept for an undo."""
-    run(KEEP_TYPED, [[row for row, _ in merged]])
-    for row, survivor in merged:
-        logger.info("lead %s is the same person as lead %s: merged into it", row, survivor)
+    return [Moved(*row) for row in run(SAVE, [as_json(batch)])]
 
 
 def _move(rows: set[int], identities: set[int]) -> set[int]:

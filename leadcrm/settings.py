@@ -208,6 +208,11 @@ UNFOLD = {
             {
                 "items": [
                     _menu_item("Leads", "forum", "contacts_contact"),
+                    {
+                        "title": "Possible duplicates",
+                        "icon": "merge",
+                        "link": reverse_lazy("admin:contacts_contact_duplicates"),
+                    },
                     _menu_item("Deliveries", "move_to_inbox", "kapso_sync_webhookdelivery"),
                     {
                         "title": "Numbers' health",

@@ -17,10 +17,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from contacts import showing
+from contacts.admin import merging
 from contacts.admin.tenancy import CappedList, MemberAdmin, user_of, workspaces_of
 from contacts.admin.unfolded import DropdownFilter, TextFilter, TextInput, labelled
 from contacts.lead_form import LeadForm, MemberField, NewLeadForm
-from contacts.models import Contact, LeadStatus, Message, TransitionRefused
+from contacts.models import Contact, LeadStatus, Message, StatusChange, TransitionRefused
+from contacts.phone_forms import phones_like
 from contacts.preview import preview
 from contacts.timeline import newest_messages, timeline
 
@@ -177,7 +179,7 @@ class LeadAdmin(MemberAdmin):
         return super().changelist_view(request, context | (extra_context or {}))
 
     def get_search_results(
-        self, _request: HttpRequest, leads: QuerySet[Any], search_term: str
+        self, request: HttpRequest, leads: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """Every word in one of the names or the e-mail; or a phone in any format; or exactly a user id."""
         term = search_term.strip()
@@ -194,7 +196,7 @@ class LeadAdmin(MemberAdmin):
             )
         digits = re.sub(r"\D", "", term).lstrip("0")
         if len(digits) >= 3 and digits.isascii() and not re.search(r"[^\W\d_]", term):
-            named |= Q(phone__contains=digits)
+            named |= phones_like(digits, workspaces_of(request))
         return leads.filter(named | Q(business_scoped_user_id=term)), False
 
     @admin.display(description="Lead")
@@ -239,7 +241,7 @@ class LeadAdmin(MemberAdmin):
             self.admin_site.admin_view(self.message_view),
             name="contacts_contact_message",
         )
-        return [whole, *super().get_urls()]
+        return [whole, *merging.urls(self), *super().get_urls()]
 
     def message_view(self, request: HttpRequest, lead_id: int, message_id: int) -> HttpResponse:
         """The whole text of a message that is too long for the lead's page."""
@@ -283,7 +285,8 @@ class LeadAdmin(MemberAdmin):
                 "subtitle": None,
                 "timeline": timeline(lead, request.GET.get("before", "")),
                 "identities": _identities(lead),
-                "status_changes": list(lead.status_changes.select_related("by")[:HISTORY]),
+                "status_changes": list(StatusChange.objects.of(lead).select_related("by")[:HISTORY]),
+                **merging.shown_with(lead),
             }
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -370,5 +373,7 @@ def _identities(lead: Contact) -> list[dict[str, Any]]:
             "known": known,
             "text": showing.phone(known.value) if known.kind == known.Kind.PHONE else known.value,
         }
-        for known in lead.identities.order_by(F("last_seen_at").desc(nulls_last=True), "value")[:HISTORY]
+        for known in lead.identities.exclude(kind="lead").order_by(
+            F("last_seen_at").desc(nulls_last=True), "value"
+        )[:HISTORY]
     ]

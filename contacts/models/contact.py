@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
 from django.db.models import Deferrable, F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 
 from contacts.models.workspace import Workspace
 
@@ -124,6 +124,13 @@ class Contact(models.Model):
                 condition=Q(merged_into=None),
                 name="contact_activity",
             ),
+            # Who has the same e-mail (contacts.suggesting).
+            models.Index(
+                F("workspace"),
+                Lower("email"),
+                condition=Q(merged_into=None) & ~Q(email=""),
+                name="contact_email",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -175,6 +182,12 @@ class Contact(models.Model):
         return f"A lead that is {LeadStatus(current).label} cannot become {wanted}. Allowed: {allowed}."
 
 
+class StatusChangeQuerySet(models.QuerySet["StatusChange"]):
+    def of(self, lead: Contact) -> Self:
+        """Those of the lead and of all that is merged into it: there they stay, so that an undo finds them."""
+        return self.filter(Q(contact=lead) | Q(contact__merged_into=lead))
+
+
 class StatusChange(models.Model):
     """Somebody moved a lead from one status to another."""
 
@@ -188,6 +201,8 @@ class StatusChange(models.Model):
     by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(db_default=Now())
 
+    objects = StatusChangeQuerySet.as_manager()
+
     class Meta:
         ordering = ["-at", "-id"]
         # The history on the lead's page.
@@ -197,22 +212,34 @@ class StatusChange(models.Model):
         return f"{self.from_status} to {self.to_status}"
 
 
+class ContactMergeQuerySet(models.QuerySet["ContactMerge"]):
+    def of(self, lead: Contact) -> Self:
+        """The merges that made the lead what it is, and those that were taken back."""
+        return self.filter(Q(survivor=lead) | Q(merged=lead) | Q(merged__merged_into=lead))
+
+
 class ContactMerge(models.Model):
     """Two leads turned out to be one person: `merged` lives on in `survivor`, which had other values before.
 
     `by` is who merged them; nobody where the provider's own events proved it. Undoing keeps the row.
+    `survivor_before` has what was typed into the survivor itself and, as `took`, what it got instead; of a survivor
+    of several merges the newest row counts (contacts.typed). `sides` says what belonged to which of the two, as far
+    as no evidence tells it (contacts.merging).
     """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
     survivor = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="merges")
     merged = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="merged_by")
     survivor_before = models.JSONField()
+    sides = models.JSONField(default=dict, db_default={}, editable=False)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(db_default=Now())
     undone_at = models.DateTimeField(null=True)
     undone_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
+
+    objects = ContactMergeQuerySet.as_manager()
 
     class Meta:
         ordering = ["-at", "-id"]

@@ -15,6 +15,8 @@ from contacts.models.workspace import PhoneNumber, Workspace
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
+    from contacts.replies import Address
+
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
     def for_user(self, user: User | AnonymousUser) -> Self:
@@ -50,6 +52,15 @@ class Conversation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.contact} with {self.phone_number}"
+
+    def reply_address(self) -> Address:
+        """Whom a reply reaches: the identity that the customer last wrote from here, else the lead's current ones.
+
+        After a merge a lead may have several. A phone that has gone to somebody else since is left out.
+        """
+        from contacts.replies import reply_addresses  # the message's module is further up the foreign keys
+
+        return reply_addresses([self])[self.pk]
 
 
 class KapsoSession(models.Model):

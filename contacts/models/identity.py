@@ -8,7 +8,7 @@ them (contacts.people).
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q
 
 from contacts.models.contact import Contact
 from contacts.models.workspace import Workspace
@@ -17,6 +17,9 @@ from contacts.models.workspace import Workspace
 class Identity(models.Model):
     """A phone or a business-scoped user id that was seen in a workspace. Its row is the lock on the person.
 
+    A lead that has neither, only a name, gets one of kind `lead` (its own id) when somebody merges it: no event ever
+    names it, but a link can hold on to it.
+
     `contact` caches the living lead it now leads to; empty while no message made the person. `home` is the row that
     was first made for it, so that a lead which was merged on evidence comes back when the evidence says otherwise.
     """
@@ -24,6 +27,7 @@ class Identity(models.Model):
     class Kind(models.TextChoices):
         PHONE = "phone", "Phone"
         USER = "user", "WhatsApp user ID"
+        LEAD = "lead", "Lead without either"
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
     kind = models.CharField(max_length=5, choices=Kind)
@@ -44,6 +48,19 @@ class Identity(models.Model):
             models.UniqueConstraint(fields=["workspace", "kind", "value"], name="identity_once"),
             models.CheckConstraint(condition=~Q(value=""), name="identity_not_empty"),
         ]
+        indexes = [
+            # Phones that differ in how a country writes its mobiles, and those that went from hand to hand
+            # (contacts.suggesting).
+            models.Index(
+                F("workspace"),
+                Func(F("value"), function="contacts_phone_key"),
+                condition=Q(kind="phone"),
+                name="identity_phone_key",
+            ),
+            models.Index(
+                fields=["workspace"], condition=Q(kind="phone", is_shared=True), name="identity_shared_phone"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"+{self.value}" if self.kind == self.Kind.PHONE else self.value
@@ -56,7 +73,8 @@ class IdentityLink(models.Model):
     `b`'s at that time. That is mostly proven by message rows that name both; only what no message proves (a change
     signal, a lead typed in) is a link. `named` says that there are such messages, not when: it leads to them.
     `apart`: somebody said that `a` and `b` are two people. It takes away whatever joins these two directly: a `changed`
-    link between them in either direction, and the user id `b` as a holder of the phone `a`.
+    link between them, or between phones that they held at its time, in either direction, and the user id `b` as a
+    holder of the phone `a`.
     """
 
     class Kind(models.TextChoices):

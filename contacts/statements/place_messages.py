@@ -44,7 +44,7 @@ WITH ask AS MATERIALIZED (
     JOIN contacts_message m USING (id)
     WHERE NOT EXISTS (SELECT FROM ask WHERE ask.number_id = m.phone_number_id AND ask.wamid = m.kapso_message_id)
 ), placed AS (
-    SELECT merged.*, node.id AS node, p.id AS phone_identity, u.id AS user_identity,
+    SELECT merged.*, node.id AS node, node.home_id AS home, p.id AS phone_identity, u.id AS user_identity,
            CASE WHEN node.id IS NOT NULL THEN node.contact_id
                 ELSE COALESCE(merged.contact_id, thread.contact_id) END AS lead,
            p.contact_id IS NOT NULL OR EXISTS (
@@ -54,10 +54,13 @@ WITH ask AS MATERIALIZED (
            CASE WHEN p.id IS NOT NULL AND u.id IS NOT NULL AND merged.makes_person
                 THEN contacts_holder(p.id, merged.at) END AS holder
     FROM merged
-    LEFT JOIN contacts_identity p
-        ON p.workspace_id = merged.workspace_id AND p.kind = 'phone' AND p.value = merged.phone
     LEFT JOIN contacts_identity u
         ON u.workspace_id = merged.workspace_id AND u.kind = 'user' AND u.value = merged.user_id
+    LEFT JOIN contacts_identity p
+        ON p.workspace_id = merged.workspace_id AND p.kind = 'phone' AND p.value = merged.phone
+        -- Somebody said that the two are not one person: then the phone says nothing beside the user id.
+        AND NOT EXISTS (SELECT FROM contacts_identitylink l
+                        WHERE l.a_id = p.id AND l.kind = 'apart' AND l.b_id = u.id)
     LEFT JOIN contacts_identity node ON node.id = contacts_node(
         merged.workspace_id, merged.number_id, merged.phone, merged.user_id, merged.session, merged.at)
     LEFT JOIN contacts_kapsosession s
@@ -82,9 +85,10 @@ SELECT what, idx, workspace_id, number_id, message_id, is_message, makes_person,
             WHEN holder = phone_identity THEN phone_is_known
             ELSE holder <> user_identity END AS is_news,
        holder IS NOT NULL AND holder = phone_identity AS is_unheld,
-       node IS NOT NULL AND lead IS NULL AND EXISTS (
+       -- Also who had a row once: it may have to come back.
+       node IS NOT NULL AND lead IS NULL AND (home IS NOT NULL OR EXISTS (
            SELECT FROM contacts_identitylink l
-           WHERE l.kind IN ('changed', 'manual') AND node IN (l.a_id, l.b_id)) AS is_entangled,
+           WHERE l.kind IN ('changed', 'manual') AND node IN (l.a_id, l.b_id))) AS is_entangled,
        -- Drawn here so that WRITE_MESSAGES can insert leads, threads and messages that point to each other.
        CASE WHEN node IS NOT NULL AND lead IS NULL THEN nextval('contacts_contact_id_seq') END AS spare_contact_id,
        CASE WHEN NOT EXISTS (

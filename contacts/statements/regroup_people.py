@@ -15,7 +15,7 @@ WITH RECURSIVE around (id) AS (
               WHERE me.id = around.id
     ) AS next
 )
-SELECT i.id, i.kind, i.value, i.home_id, NOT COALESCE(home.made_by_sync, true), i.first_seen_at
+SELECT i.id, i.kind, i.value, i.home_id, NOT COALESCE(home.made_by_sync, true), i.first_seen_at, i.contact_id
 FROM around JOIN contacts_identity i USING (id) LEFT JOIN contacts_contact home ON home.id = i.home_id
 """
 
@@ -23,6 +23,8 @@ FROM around JOIN contacts_identity i USING (id) LEFT JOIN contacts_contact home 
 LOAD_LINKS = """
 WITH phone AS (
     SELECT id, workspace_id, value FROM contacts_identity WHERE id = ANY(%(identities)s::bigint[]) AND kind = 'phone'
+), apart AS MATERIALIZED (
+    SELECT a_id, b_id FROM contacts_identitylink WHERE kind = 'apart' AND a_id = ANY(%(identities)s::bigint[])
 ), seen AS (
     SELECT phone.id AS a_id, u.id AS b_id, m.sent_at AS at, m.user_id AS value
     FROM phone
@@ -34,11 +36,12 @@ WITH phone AS (
     WHERE l.kind = 'seen' AND l.a_id = ANY(%(identities)s::bigint[])
 ), handed_over AS (
     SELECT *, lag(b_id) OVER (PARTITION BY a_id ORDER BY at, value COLLATE "C") AS previous FROM seen
+    WHERE (a_id, b_id) NOT IN (SELECT a_id, b_id FROM apart)
 )
 SELECT 'seen', a_id, b_id, at, value FROM handed_over WHERE previous IS DISTINCT FROM b_id
 UNION ALL
 SELECT kind, a_id, b_id, at, '' FROM contacts_identitylink
-WHERE kind IN ('changed', 'manual') AND a_id = ANY(%(identities)s::bigint[])
+WHERE kind IN ('changed', 'manual', 'apart') AND a_id = ANY(%(identities)s::bigint[])
 ORDER BY 4, 5
 """
 
@@ -72,14 +75,15 @@ WITH batch AS MATERIALIZED (
 ), identity AS (
     UPDATE contacts_identity i
     SET contact_id = (row->>1)::bigint, is_shared = (row->>2)::boolean,
-        home_id = COALESCE(i.home_id, (SELECT (n->>0)::bigint FROM batch, jsonb_array_elements(j->'new') AS n
-                                       WHERE n->>1 = row->>0))
+        -- A new lead is made where no row was theirs: the one that an identity was once made for is another's.
+        home_id = COALESCE((SELECT (n->>0)::bigint FROM batch, jsonb_array_elements(j->'new') AS n
+                            WHERE n->>1 = row->>0), i.home_id)
     FROM batch, jsonb_array_elements(j->'identities') AS row
     WHERE i.id = (row->>0)::bigint
 ), row AS (
     SELECT (row->>0)::bigint AS id, (row->>1)::bigint AS survivor FROM batch, jsonb_array_elements(j->'rows') AS row
-), already AS (
-    SELECT row.id FROM row JOIN contacts_contact c USING (id) WHERE c.merged_into_id IS NOT NULL
+), former AS (
+    SELECT c.id, c.merged_into_id FROM row JOIN contacts_contact c USING (id)
 ), saved AS (
     UPDATE contacts_contact c SET merged_into_id = row.survivor,
         -- Only the living lead is found by its phone; what a merged one knew stays in its identities.
@@ -88,40 +92,7 @@ WITH batch AS MATERIALIZED (
     FROM row WHERE c.id = row.id AND c.merged_into_id IS DISTINCT FROM row.survivor
     RETURNING c.id, c.merged_into_id
 )
-SELECT id, merged_into_id FROM saved
-WHERE merged_into_id IS NOT NULL AND id NOT IN (SELECT id FROM already)
-"""
-
-KEEP_TYPED = """
-WITH merged AS (
-    SELECT * FROM contacts_contact WHERE id = ANY(%s::bigint[])
-), kept AS (
-    INSERT INTO contacts_contactmerge (workspace_id, survivor_id, merged_id, survivor_before)
-    SELECT s.workspace_id, s.id, merged.id, jsonb_build_object(
-        'name', s.name, 'email', s.email, 'owner', s.owner_id, 'lead_status', s.lead_status,
-        'lead_score', s.lead_score, 'tags', s.tags, 'metadata', s.metadata)
-    FROM merged JOIN contacts_contact s ON s.id = merged.merged_into_id
-), typed AS (
-    SELECT merged_into_id AS survivor,
-           (array_agg(name ORDER BY id) FILTER (WHERE name <> chosen_name AND name <> ''))[1] AS name,
-           (array_agg(email ORDER BY id) FILTER (WHERE email <> ''))[1] AS email,
-           (array_agg(owner_id ORDER BY id) FILTER (WHERE owner_id IS NOT NULL))[1] AS owner_id,
-           (array_agg(lead_status ORDER BY id) FILTER (WHERE lead_status <> 'new'))[1] AS lead_status,
-           max(lead_score) AS lead_score
-    FROM merged GROUP BY merged_into_id
-)
-UPDATE contacts_contact s SET
-    name = CASE WHEN s.name IN ('', s.chosen_name) THEN COALESCE(typed.name, s.name) ELSE s.name END,
-    email = COALESCE(NULLIF(s.email, ''), typed.email, ''),
-    owner_id = COALESCE(s.owner_id, typed.owner_id),
-    lead_status = CASE WHEN s.lead_status = 'new' THEN COALESCE(typed.lead_status, 'new') ELSE s.lead_status END,
-    lead_score = GREATEST(s.lead_score, typed.lead_score),
-    tags = (SELECT COALESCE(array_agg(DISTINCT tag ORDER BY tag), '{}') FROM (
-                SELECT unnest(s.tags) AS tag
-                UNION SELECT unnest(m.tags) FROM merged m WHERE m.merged_into_id = s.id) AS every),
-    metadata = COALESCE((SELECT jsonb_object_agg(pair.key, pair.value) FROM merged m, jsonb_each(m.metadata) pair
-                         WHERE m.merged_into_id = s.id), '{}') || s.metadata
-FROM typed WHERE s.id = typed.survivor
+SELECT id, former.merged_into_id, saved.merged_into_id FROM saved JOIN former USING (id)
 """
 
 _PLACED = f"""
@@ -136,13 +107,23 @@ _PLACED = f"""
 MAKE_THREADS = f"""
 WITH placed AS ({_PLACED}), made AS (
     INSERT INTO contacts_conversation (workspace_id, contact_id, phone_number_id)
-    SELECT DISTINCT workspace_id, lead, phone_number_id FROM placed WHERE lead IS NOT NULL
+    SELECT workspace_id, lead, phone_number_id FROM placed WHERE lead IS NOT NULL
+    UNION
+    -- A session that names nobody goes where its thread goes.
+    SELECT c.workspace_id, merged.merged_into_id, c.phone_number_id
+    FROM contacts_conversation c JOIN contacts_contact merged ON merged.id = c.contact_id
+    JOIN contacts_kapsosession s ON s.conversation_id = c.id
+    WHERE c.contact_id = ANY(%(rows)s::bigint[]) AND merged.merged_into_id IS NOT NULL
+      AND s.phone IS NULL AND s.user_id IS NULL
     ON CONFLICT (contact_id, phone_number_id) DO NOTHING
     RETURNING id
 )
 SELECT id FROM made
 UNION SELECT conversation_id FROM placed WHERE conversation_id IS NOT NULL
 UNION SELECT c.id FROM placed JOIN contacts_conversation c ON c.contact_id = lead AND c.phone_number_id = placed.phone_number_id
+-- A merged lead keeps no thread, not even one without messages.
+UNION SELECT c.id FROM contacts_conversation c JOIN contacts_contact merged ON merged.id = c.contact_id
+WHERE c.contact_id = ANY(%(rows)s::bigint[]) AND merged.merged_into_id IS NOT NULL
 """
 
 MOVE_MESSAGES = f"""
@@ -160,9 +141,13 @@ WITH placed AS (
     FROM contacts_kapsosession s
     CROSS JOIN LATERAL contacts_node(
         s.workspace_id, s.phone_number_id, s.phone, s.user_id, s.kapso_conversation_id, s.last_at) AS node
-    JOIN contacts_identity i ON i.id = node
+    LEFT JOIN contacts_identity i ON i.id = node
+    LEFT JOIN contacts_conversation was ON was.id = s.conversation_id
+    LEFT JOIN contacts_contact had ON had.id = was.contact_id
     LEFT JOIN contacts_conversation thread
-        ON thread.contact_id = i.contact_id AND thread.phone_number_id = s.phone_number_id
+        ON thread.contact_id = CASE WHEN i.id IS NOT NULL THEN i.contact_id
+                                    ELSE COALESCE(had.merged_into_id, had.id) END
+        AND thread.phone_number_id = s.phone_number_id
     WHERE s.conversation_id = ANY(%(threads)s::bigint[])
        OR (s.conversation_id IS NULL AND node = ANY(%(identities)s::bigint[])
            AND s.workspace_id IN (SELECT workspace_id FROM contacts_identity WHERE id = ANY(%(identities)s::bigint[])))
@@ -176,6 +161,9 @@ DROP_EMPTIED_THREADS = """
 WITH emptied AS (
     SELECT c.id FROM contacts_conversation c
     WHERE c.id = ANY(%s::bigint[]) AND NOT EXISTS (SELECT FROM contacts_message m WHERE m.conversation_id = c.id AND m.contact_id = c.contact_id)
+      -- Nor a session that somebody put there and no event names anybody for.
+      AND NOT EXISTS (SELECT FROM contacts_kapsosession s
+                      WHERE s.conversation_id = c.id AND s.phone IS NULL AND s.user_id IS NULL)
 ), freed AS (
     UPDATE contacts_kapsosession SET conversation_id = NULL WHERE conversation_id IN (SELECT id FROM emptied)
 )
