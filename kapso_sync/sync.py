@@ -10,6 +10,7 @@ import logging
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection, transaction
@@ -74,12 +75,33 @@ def replay(deliveries: Sequence[WebhookDelivery]) -> None:
     Batch(deliveries, PhoneNumber.objects.filter(phone_number_id__in=named), is_new=False).process()
 
 
+class Stage(Protocol):
+    """Where a batch is applied instead of the live tables, and where it notes that it was (kapso_sync.rehearsing)."""
+
+    def enter(self) -> None:
+        """Called at the beginning of every transaction, so that none ever meets the live tables by mistake."""
+
+    def note(self, deliveries: Sequence[WebhookDelivery]) -> None:
+        """Called at its end."""
+
+
+def rehearse(deliveries: Sequence[WebhookDelivery], numbers: Iterable[PhoneNumber], stage: Stage) -> None:
+    """Apply stored deliveries on a stage. What came of each is told by the instances and saved nowhere."""
+    Batch(deliveries, numbers, is_new=False, stage=stage).process()
+
+
 class Batch:
     """Some deliveries, the numbers that they name, and what came of each part."""
 
     def __init__(
-        self, deliveries: Sequence[WebhookDelivery], numbers: Iterable[PhoneNumber], *, is_new: bool
+        self,
+        deliveries: Sequence[WebhookDelivery],
+        numbers: Iterable[PhoneNumber],
+        *,
+        is_new: bool,
+        stage: Stage | None = None,
     ) -> None:
+        self.stage = stage
         self.deliveries = deliveries
         self.numbers = {number.phone_number_id: number for number in numbers}
         self.is_new = is_new
@@ -129,7 +151,7 @@ class Batch:
         """Not even halves could be committed: each delivery for itself, so that none pays for another."""
         if len(self.deliveries) > 1:
             for delivery in self.deliveries:
-                Batch([delivery], self.numbers.values(), is_new=self.is_new).process()
+                Batch([delivery], self.numbers.values(), is_new=self.is_new, stage=self.stage).process()
             self.parts = []
             return
         with transaction.atomic():
@@ -161,6 +183,8 @@ class Batch:
 
     def _begin(self) -> bool:
         """Normalise and, if new, store; False if there is nothing left to do."""
+        if self.stage:
+            self.stage.enter()
         self.parts = self._normalise()
         if not self.is_new:
             return True
@@ -186,7 +210,9 @@ class Batch:
             self._conclude(delivery)
             if not (self.is_new and (delivery.status, delivery.error) == foreseen):
                 changed.append(delivery)
-        if changed:
+        if self.stage:
+            self.stage.note(self.deliveries)
+        elif changed:
             WebhookDelivery.objects.save_outcomes(changed)
 
     def _conclude(self, delivery: WebhookDelivery) -> None:
@@ -202,7 +228,7 @@ class Batch:
 
     def _log(self) -> None:
         """One line for each message: never its text, a name or a phone."""
-        for part in self.parts:
+        for part in [] if self.stage else self.parts:
             if part.status != Status.PROCESSED:
                 continue
             for event in part.events:
