@@ -24,10 +24,10 @@ def replay_in_batches(
     """Replay in the order of arrival; returns how many came out with which status.
 
     Memory is bounded by the batch. The set is fixed when it starts: a delivery whose status changes on the way is
-    still replayed once, and none that arrives meanwhile is.
+    still replayed once, and none that arrives meanwhile is. Nothing is left to replay of one whose body was cleared.
     """
     outcomes: Counter[str] = Counter()
-    keys = list(deliveries.order_by("id").values_list("pk", flat=True))
+    keys = list(deliveries.filter(body_cleared_at=None).order_by("id").values_list("pk", flat=True))
     for number, start in enumerate(range(0, len(keys), size), 1):
         batch = list(WebhookDelivery.objects.filter(pk__in=keys[start : start + size]).replayable())
         sync.replay(batch)

@@ -78,8 +78,8 @@ def replay(deliveries: Sequence[WebhookDelivery]) -> None:
 class Stage(Protocol):
     """Where a batch is applied instead of the live tables, and where it notes that it was (kapso_sync.rehearsing)."""
 
-    def enter(self) -> None:
-        """Called at the beginning of every transaction, so that none ever meets the live tables by mistake."""
+    def enter(self, told: Sequence[tuple[PhoneNumber | None, Event]]) -> None:
+        """Called in every transaction before it writes these, so that none ever meets the live tables by mistake."""
 
     def note(self, deliveries: Sequence[WebhookDelivery]) -> None:
         """Called at its end."""
@@ -183,9 +183,9 @@ class Batch:
 
     def _begin(self) -> bool:
         """Normalise and, if new, store; False if there is nothing left to do."""
-        if self.stage:
-            self.stage.enter()
         self.parts = self._normalise()
+        if self.stage:
+            self.stage.enter([(part.number, event) for part in self._applicable for event in part.events])
         if not self.is_new:
             return True
         (delivery,) = self.deliveries
