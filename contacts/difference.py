@@ -14,7 +14,6 @@ from itertools import groupby
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connection
 from django.db.models import Model
 
 from contacts import showing
@@ -35,25 +34,17 @@ def collect_differences(shadow: Shadow, workspaces: Iterable[int], *, copied: bo
     For a true picture the transaction is REPEATABLE READ, or keeps the sync out (contacts.people.lock_alone).
     """
 
-    def told(statement: str) -> str:
-        return statement.replace("{shadow}", shadow.schema)
-
-    with connection.cursor() as cursor:
-        cursor.execute(told(compare_shadow.TABLES))
-        shadow.analyze()
-        for workspace in workspaces:
-            parameters = {"workspace": workspace}
-            if not copied:
-                cursor.execute(told(compare_shadow.PAIR_BY_EVIDENCE), parameters)
-        if copied:
-            cursor.execute(told(compare_shadow.PAIR_BY_ID))
-            cursor.execute(told(compare_shadow.COLLECT_MERGES))
-        cursor.execute(f"ANALYZE {shadow.schema}.pair")
-        for workspace in workspaces:
-            for compared in compare_shadow.EVERYTHING:
-                cursor.execute(
-                    told(compare_shadow.collect(compared, copied=copied)), {"workspace": workspace}
-                )
+    shadow.run(compare_shadow.TABLES)
+    shadow.analyze()
+    for workspace in [] if copied else workspaces:
+        shadow.run(compare_shadow.PAIR_BY_EVIDENCE, {"workspace": workspace})
+    if copied:
+        shadow.run(compare_shadow.PAIR_BY_ID)
+        shadow.run(compare_shadow.COLLECT_MERGES)
+    shadow.run("ANALYZE {shadow}.pair")
+    for workspace in workspaces:
+        for compared in compare_shadow.EVERYTHING:
+            shadow.run(compare_shadow.collect(compared, copied=copied), {"workspace": workspace})
 
 
 @dataclass(slots=True)
@@ -92,9 +83,8 @@ class _Row:
 
 def read_differences(shadow: Shadow) -> Iterator[LeadDifference]:
     """One lead after the other, from a server-side cursor of the caller's transaction."""
-    with connection.chunked_cursor() as cursor:
-        cursor.execute(compare_shadow.READ.replace("{shadow}", shadow.schema))
-        rows = (_row(row) for row in cursor)
+    with shadow.stream(compare_shadow.READ) as found:
+        rows = (_row(row) for row in found)
         for (lead_id, name), of_lead in groupby(rows, key=lambda row: (row.lead_id, row.name)):
             yield _told(lead_id, name, of_lead)
 

@@ -41,8 +41,9 @@ PLANNING = ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "material")
 
 # A shadow has one writer, and must not keep live traffic waiting: on its stage the sync's locks lock nothing.
 UNLOCKED = """
-CREATE FUNCTION {schema}.pg_advisory_xact_lock(integer, integer) RETURNS void LANGUAGE sql AS 'SELECT';
-CREATE FUNCTION {schema}.pg_advisory_xact_lock_shared(integer, integer) RETURNS void LANGUAGE sql AS 'SELECT';
+CREATE SCHEMA {shadow};
+CREATE FUNCTION {shadow}.pg_advisory_xact_lock(integer, integer) RETURNS void LANGUAGE sql AS 'SELECT';
+CREATE FUNCTION {shadow}.pg_advisory_xact_lock_shared(integer, integer) RETURNS void LANGUAGE sql AS 'SELECT';
 """
 
 
@@ -54,33 +55,49 @@ class Shadow:
             raise ValueError(schema)
         self.schema = schema
 
+    def run(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        """Execute a statement that calls the schema `{shadow}`, and return its rows."""
+        with connection.cursor() as cursor:
+            cursor.execute(self._named(statement), parameters)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def count(self, statement: str) -> int:
+        """As `run`; returns how many rows it wrote."""
+        with connection.cursor() as cursor:
+            cursor.execute(self._named(statement))
+            return int(cursor.rowcount)
+
+    @contextmanager
+    def stream(self, statement: str) -> Iterator[Iterator[tuple[Any, ...]]]:
+        """The rows one by one, from a server-side cursor."""
+        with connection.chunked_cursor() as cursor:
+            cursor.execute(self._named(statement))
+            yield iter(cursor)
+
+    def _named(self, statement: str) -> str:
+        return statement.replace("{shadow}", self.schema)
+
     @property
     def exists(self) -> bool:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT to_regnamespace(%s) IS NOT NULL", [self.schema])
-            return bool(cursor.fetchone()[0])
+        return bool(self.run("SELECT to_regnamespace('{shadow}') IS NOT NULL")[0][0])
 
     def create(self) -> None:
         """Make the empty tables, with all that the sync relies on: keys, indexes, defaults, sequences."""
-        with connection.cursor() as cursor:
-            cursor.execute(f"CREATE SCHEMA {self.schema}" + ";" + UNLOCKED.format(schema=self.schema))
-            for model in seed_shadow.shadowed():
-                table = model._meta.db_table  # noqa: SLF001
-                cursor.execute(f"CREATE TABLE {self.schema}.{table} (LIKE public.{table} INCLUDING ALL)")
-                cursor.execute(f"ALTER TABLE {self.schema}.{table} ALTER id RESTART WITH {FIRST_ID}")
+        self.run(UNLOCKED)
+        for model in seed_shadow.shadowed():
+            table = model._meta.db_table  # noqa: SLF001
+            self.run(f"CREATE TABLE {{shadow}}.{table} (LIKE public.{table} INCLUDING ALL)")
+            self.run(f"ALTER TABLE {{shadow}}.{table} ALTER id RESTART WITH {FIRST_ID}")
 
     def drop(self) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"DROP SCHEMA IF EXISTS {self.schema} CASCADE")
+        self.run("DROP SCHEMA IF EXISTS {shadow} CASCADE")
 
     def enter(self) -> None:
         """Until the transaction (or savepoint) ends, bare names are the shadow's."""
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL search_path = {self.schema}, pg_catalog, public")
+        self.run("SET LOCAL search_path = {shadow}, pg_catalog, public")
 
     def leave(self) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL search_path TO DEFAULT")
+        self.run("SET LOCAL search_path TO DEFAULT")
         plan_for_large_sets()
 
     @contextmanager
@@ -93,45 +110,39 @@ class Shadow:
 
     def seed_sealed(self, workspace: int) -> None:
         """Bring in what no stored delivery tells of this workspace. Again, later: what has come to that since."""
-        with self.stage(), connection.cursor() as cursor:
+        with self.stage():
             for statement in seed_shadow.SEALED:
-                cursor.execute(statement, {"workspace": workspace})
-            cursor.execute(seed_shadow.LINKS, {"workspace": workspace})
-            linked = {identity for row in cursor.fetchall() for identity in row}
-            if linked:
-                regrouped = people.regroup(linked, set())
-                refresh(regrouped, set())
+                self.run(statement, {"workspace": workspace})
+            links = self.run(seed_shadow.LINKS, {"workspace": workspace})
+            if links:
+                refresh(people.regroup({identity for link in links for identity in link}, set()), set())
         self._derive_leads()
 
     def _derive_leads(self, size: int = 500) -> None:
         """The leads that rest on sealed rows, as these alone would have them."""
-        with self.stage(), connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT id FROM contacts_contact WHERE made_by_sync AND merged_into_id IS NULL ORDER BY id"
-            )
-            leads = [row[0] for row in cursor.fetchall()]
+        living = "SELECT id FROM {shadow}.contacts_contact WHERE made_by_sync AND merged_into_id IS NULL AND id < %s"
+        leads = sorted(row[0] for row in self.run(living, [FIRST_ID]))
         for start in range(0, len(leads), size):
             with self.stage():
                 refresh(Written(contacts=set(leads[start : start + size])), set())
 
     def prepare_copies(self) -> None:
         """Before the first `seed_around`."""
-        with self.stage(), connection.cursor() as cursor:
-            cursor.execute(copy_around.TABLES)
+        with self.stage():
+            self.run(copy_around.TABLES)
 
     def seed_around(self, names: Names) -> None:
         """Copy what the sync would look at for these names."""
-        with self.stage(), connection.cursor() as cursor:
+        with self.stage():
             for workspace in names.workspaces:
-                cursor.execute(seed_shadow.NUMBERS, {"workspace": workspace})
+                self.run(seed_shadow.NUMBERS, {"workspace": workspace})
             for statement in copy_around.AROUND:
-                cursor.execute(statement, names.as_parameters())
+                self.run(statement, names.as_parameters())
 
     def analyze(self) -> None:
         """Tell the planner how large the tables are by now."""
-        with connection.cursor() as cursor:
-            for model in seed_shadow.shadowed():
-                cursor.execute(f"ANALYZE {self.schema}.{model._meta.db_table}")  # noqa: SLF001
+        for model in seed_shadow.shadowed():
+            self.run(f"ANALYZE {{shadow}}.{model._meta.db_table}")  # noqa: SLF001
 
 
 def plan_for_large_sets() -> None:
