@@ -7,7 +7,7 @@ typed. Differences are collected by PostgreSQL and read a lead at a time, howeve
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -81,9 +81,10 @@ class _Row:
         return self.becomes or self.was
 
 
-def read_differences(shadow: Shadow) -> Iterator[LeadDifference]:
-    """One lead after the other, from a server-side cursor of the caller's transaction."""
-    with shadow.stream(compare_shadow.READ) as found:
+def read_differences(shadow: Shadow, only: Collection[int] | None = None) -> Iterator[LeadDifference]:
+    """One lead after the other, from a server-side cursor of the caller's transaction; `only` of these workspaces."""
+    visible = None if only is None else sorted(only)
+    with shadow.stream(compare_shadow.READ, {"workspaces": visible}) as found:
         rows = (_row(row) for row in found)
         for (lead_id, name), of_lead in groupby(rows, key=lambda row: (row.lead_id, row.name)):
             yield _told(lead_id, name, of_lead)

@@ -68,10 +68,10 @@ class Shadow:
             return int(cursor.rowcount)
 
     @contextmanager
-    def stream(self, statement: str) -> Iterator[Iterator[tuple[Any, ...]]]:
+    def stream(self, statement: str, parameters: Any = None) -> Iterator[Iterator[tuple[Any, ...]]]:
         """The rows one by one, from a server-side cursor."""
         with connection.chunked_cursor() as cursor:
-            cursor.execute(self._named(statement))
+            cursor.execute(self._named(statement), parameters)
             yield iter(cursor)
 
     def _named(self, statement: str) -> str:

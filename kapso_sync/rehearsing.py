@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -51,12 +51,13 @@ def rehearsal(
     deliveries: WebhookDeliveryQuerySet,
     *,
     on_batch: Callable[[list[WebhookDelivery]], None] = lambda _: None,
+    only: Collection[int] | None = None,
     size: int = BATCH_SIZE,
 ) -> Iterator[Rehearsal]:
     """Replay the deliveries on copies of the rows that they are about; nothing of it is ever committed.
 
     It sees the database as it is at its beginning, takes no lock that a webhook could wait for, and is over when the
-    block ends: read `differences` within it. Memory is bounded by the batch.
+    block ends: read `differences` within it; they are `only` of these workspaces. Memory is bounded by the batch.
     """
     with transaction.atomic():
         _see_one_moment()
@@ -73,7 +74,7 @@ def rehearsal(
             outcomes.update(delivery.status for delivery in batch)
             on_batch(batch)
         collect_differences(stage.shadow, sorted(stage.workspaces), copied=True)
-        yield Rehearsal(outcomes, emptied, read_differences(stage.shadow))
+        yield Rehearsal(outcomes, emptied, read_differences(stage.shadow, only))
         transaction.set_rollback(True)
 
 

@@ -9,8 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from contacts.models import Contact, Conversation, Identity, Message, Workspace
-from tests.builders import ANA, BEA, Desk, message, moment, sent
+from contacts.models import Contact, Conversation, Identity, Message
+from tests.builders import Desk, moment
 from tests.conftest import Cast
 from tests.kapso import Kapso
 from tests.state import crm_state

@@ -28,7 +28,7 @@ TABLES = """
 DROP TABLE IF EXISTS {shadow}.pair, {shadow}.difference;
 CREATE TABLE {shadow}.pair (live_id bigint UNIQUE, shadow_id bigint PRIMARY KEY);
 CREATE TABLE {shadow}.difference (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, what text, live_id bigint, shadow_id bigint,
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, workspace_id bigint, what text, live_id bigint, shadow_id bigint,
     -- The lead in question: a live one, or minus the id of one that is only in the shadow.
     lead_id bigint, belongs_to bigint, was jsonb, becomes jsonb);
 """
@@ -234,8 +234,8 @@ def collect(compared: Compared, *, copied: bool) -> str:
         keys.append("live.lead = shadow.lead")
     join = "RIGHT JOIN" if compared.ours_alone else "FULL JOIN"
     return f"""
-        INSERT INTO {{shadow}}.difference (what, live_id, shadow_id, lead_id, belongs_to, was, becomes)
-        SELECT '{compared.what}', live.id, shadow.id, COALESCE(live.lead, shadow.lead), shadow.lead,
+        INSERT INTO {{shadow}}.difference (workspace_id, what, live_id, shadow_id, lead_id, belongs_to, was, becomes)
+        SELECT %(workspace)s, '{compared.what}', live.id, shadow.id, COALESCE(live.lead, shadow.lead), shadow.lead,
                to_jsonb(live), to_jsonb(shadow)
         FROM ({live}) AS live
         {join} (
@@ -249,8 +249,8 @@ def collect(compared: Compared, *, copied: bool) -> str:
 
 # Two leads turn out to be one, or not to be one any more: only a rehearsal knows both by their ids.
 COLLECT_MERGES = """
-INSERT INTO {shadow}.difference (what, live_id, shadow_id, lead_id, belongs_to, was, becomes)
-SELECT CASE WHEN s.merged_into_id IS NULL THEN 'parted' ELSE 'merged' END, l.id, s.id, l.id,
+INSERT INTO {shadow}.difference (workspace_id, what, live_id, shadow_id, lead_id, belongs_to, was, becomes)
+SELECT l.workspace_id, CASE WHEN s.merged_into_id IS NULL THEN 'parted' ELSE 'merged' END, l.id, s.id, l.id,
        COALESCE(pair.live_id, -s.merged_into_id), '{}', '{}'
 FROM {shadow}.contacts_contact s
 JOIN public.contacts_contact l USING (id)
@@ -276,6 +276,7 @@ LEFT JOIN LATERAL (
     UNION ALL
     SELECT -s.id, s.name, s.kapso_name, s.phone FROM {shadow}.contacts_contact s WHERE s.id = -d.belongs_to
 ) AS target ON d.belongs_to <> d.lead_id
+WHERE %(workspaces)s::bigint[] IS NULL OR d.workspace_id = ANY(%(workspaces)s::bigint[])
 ORDER BY d.lead_id NULLS LAST, array_position(
     ARRAY['merged', 'parted', 'lead', 'message', 'thread', 'identity', 'link', 'session', 'automation', 'receipt', 'profile'], d.what), d.id
 """
