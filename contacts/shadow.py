@@ -109,14 +109,21 @@ class Shadow:
             self.leave()
 
     def seed_sealed(self, workspace: int) -> None:
-        """Bring in what no stored delivery tells of this workspace. Again, later: what has come to that since."""
+        """Bring in what no stored delivery tells of this workspace."""
+        self._seed(workspace, seed_shadow.SEALED)
+        self._derive_leads()
+
+    def seed_typed(self, workspace: int) -> None:
+        """Bring in the leads and merges that people have made since."""
+        self._seed(workspace, seed_shadow.TYPED)
+
+    def _seed(self, workspace: int, statements: Iterable[str]) -> None:
         with self.stage():
-            for statement in seed_shadow.SEALED:
+            for statement in statements:
                 self.run(statement, {"workspace": workspace})
             links = self.run(seed_shadow.LINKS, {"workspace": workspace})
             if links:
                 refresh(people.regroup({identity for link in links for identity in link}, set()), set())
-        self._derive_leads()
 
     def _derive_leads(self, size: int = 500) -> None:
         """The leads that rest on sealed rows, as these alone would have them."""

@@ -24,7 +24,7 @@ from django.db.models import Max, Q
 from contacts import people
 from contacts.difference import LeadDifference, collect_differences, read_differences
 from contacts.events import Event
-from contacts.models import PhoneNumber, Tombstone, Workspace
+from contacts.models import Message, PhoneNumber, Tombstone, Workspace
 from contacts.shadow import Shadow
 from contacts.statements.seed_shadow import COUNT_SEALED
 from contacts.swapping import Swapped, swap
@@ -51,7 +51,7 @@ class Busy(Exception):  # noqa: N818 - said to people, not raised by a fault
 
 
 class Outdated(Exception):  # noqa: N818 - see Busy
-    """What the shadow was built on has changed since: code, numbers, erased people, emptied bodies."""
+    """What the shadow was built on has changed: code, numbers, erased people, emptied bodies, imported messages."""
 
 
 @dataclass(slots=True)
@@ -139,8 +139,8 @@ class Rebuild:
         """In the transaction that compares or swaps: whatever came or was made by hand until now."""
         if self._state() != self._now():
             raise Outdated
+        self.shadow.seed_typed(self.workspace.pk)
         self.build()
-        self.shadow.seed_sealed(self.workspace.pk)
 
     # What comes of it.
 
@@ -178,10 +178,10 @@ class Rebuild:
         """Deliveries whose bodies are gone: what they told is sealed, and was not built anew."""
         return self.deliveries.exclude(body_cleared_at=None).count()
 
-    def sealed(self) -> dict[str, int]:
-        """How many rows of each kind no stored delivery tells."""
+    def sealed(self) -> list[str]:
+        """How many rows of each kind no stored delivery tells, in words."""
         counts = self.shadow.run(COUNT_SEALED, {"workspace": self.workspace.pk})
-        return {kind: count for kind, count in counts if count}
+        return [f"{count} {one if count == 1 else many}" for one, many, count in counts if count]
 
     def _applied(self) -> int:
         return int(self.shadow.run("SELECT count(*) FROM {shadow}.applied")[0][0])
@@ -200,6 +200,7 @@ class Rebuild:
             settings.VERSION,
             sorted(migrations.values_list("app", "name")),
             list(numbers.values_list("pk", "phone_number_id", "display_phone_number", "is_active")),
+            Message.objects.filter(workspace=self.workspace, is_sealed=True).count(),
             Tombstone.objects.filter(workspace=self.workspace).aggregate(Max("pk"), Max("erased_at")),
         ]
         return hashlib.sha256(repr(known).encode()).hexdigest()

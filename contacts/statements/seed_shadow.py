@@ -153,12 +153,22 @@ SESSIONS = copy_of(KapsoSession, "r.workspace_id = %(workspace)s AND r.is_sealed
 MESSAGES = copy_of(Message, "r.workspace_id = %(workspace)s AND r.is_sealed")
 AUTOMATION = copy_of(AutomationEvent, "r.is_sealed")
 
+# Somebody typed in a lead for an identity that deliveries had only mentioned: it is theirs (migration 0002).
+ADOPT = """
+UPDATE contacts_identity s SET contact_id = r.contact_id, home_id = COALESCE(s.home_id, r.home_id)
+FROM public.contacts_identity r JOIN contacts_contact c ON c.id = r.contact_id
+WHERE r.workspace_id = %(workspace)s AND r.is_sealed AND s.contact_id IS NULL
+  AND s.workspace_id = r.workspace_id AND s.kind = r.kind AND s.value = r.value
+"""
+
+# What people may have made since: leads. (Links are asked for on their own.)
+TYPED = (LEADS, IDENTITIES, ADOPT, THREADS)
 # In the order of the foreign keys, which a shadow does not have but keeps.
 SEALED = (NUMBERS, LEADS, IDENTITIES, PROFILES, RECEIPTS, THREADS, SESSIONS, MESSAGES, AUTOMATION)
 
 # How much of the live rows no stored delivery tells.
 COUNT_SEALED = " UNION ALL ".join(
-    f"SELECT '{model._meta.verbose_name_plural}', count(*) FROM public.{model._meta.db_table} "  # noqa: SLF001
+    f"SELECT '{model._meta.verbose_name}', '{model._meta.verbose_name_plural}', count(*) FROM public.{model._meta.db_table} "  # noqa: SLF001
     "WHERE workspace_id = %(workspace)s AND is_sealed"
     for model in (Message, MessageReceipt, Identity, IdentityLink, ProfileFact, KapsoSession)
 )

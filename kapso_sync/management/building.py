@@ -58,7 +58,7 @@ def say_what_rests(command: BaseCommand, rebuild: Rebuild) -> None:
     sealed = rebuild.sealed()
     if not sealed:
         return
-    counts = ", ".join(f"{count} {kind}" for kind, count in sealed.items())
+    counts = ", ".join(sealed)
     emptied = rebuild.emptied()
     why = f"{emptied} deliver{'y' if emptied == 1 else 'ies'} with a cleared body, or were made by hand"
     command.stdout.write(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -130,4 +131,6 @@ def test_rebuild_of_100000_deliveries(transactional_db: None, capsys: Any) -> No
             f"{DELIVERIES} deliveries, {Contact.objects.count()} leads, {Message.objects.count()} messages"
         )
         swaps = [line for line in rebuilt.splitlines() if "put right" in line]
-        print(f"\n{counts}: verified in {verified:.0f} s, {memory} MB at most. {' '.join(swaps)}")
+        sys.stdout.write(
+            f"\n{counts}: verified in {verified:.0f} s, {memory} MB at most. {' '.join(swaps)}\n"
+        )

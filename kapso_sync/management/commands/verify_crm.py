@@ -35,6 +35,5 @@ class Command(BaseCommand):
                     self.stdout.write(f"{workspace}: no difference.")
                 differing += count
         if differing:
-            raise CommandError(
-                f"{differing} lead{'' if differing == 1 else 's'} differ: manage.py rebuild_crm repairs it."
-            )
+            leads = "1 lead differs" if differing == 1 else f"{differing} leads differ"
+            raise CommandError(f"{leads}: manage.py rebuild_crm repairs it.")
