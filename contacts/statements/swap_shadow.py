@@ -46,12 +46,13 @@ def _written(compared: Compared) -> list[str]:
 
 
 def update(compared: Compared) -> str:
+    """A sealed row knows more than the shadow: also what no stored delivery tells."""
     names = _written(compared)
     new = ", ".join(f"s.{name}" for name in names)
     return f"""
         UPDATE public.{compared.table} t SET {", ".join(f"{name} = s.{name}" for name in names)}
         FROM {{shadow}}.difference d JOIN {{shadow}}.{compared.table} s ON s.id = d.shadow_id
-        WHERE d.what = '{compared.what}' AND t.id = d.live_id
+        WHERE d.what = '{compared.what}' AND t.id = d.live_id AND NOT t.is_sealed
           AND ({", ".join(f"t.{name}" for name in names)}) IS DISTINCT FROM ({new})
     """
 
