@@ -31,6 +31,7 @@ from kapso_sync.afterwards import ask_for_retries
 from kapso_sync.attention import WaitsFilter, alerts_for, missing_numbers
 from kapso_sync.history import attempts_at, next_step
 from kapso_sync.models import WebhookDelivery
+from kapso_sync.previewing import preview_chosen, preview_page
 from kapso_sync.replaying import cannot_be_replayed, replay_in_batches
 
 Status = WebhookDelivery.Status
@@ -155,7 +156,7 @@ class DeliveryAdmin(MemberAdmin):
     list_filter = (WaitsFilter, StatusFilter, EventFilter, NumberFilter, ReceivedFilter)
     list_before_template = "kapso_sync/deliveries_hint.html"
     ordering = ("-received_at", "-id")
-    actions = ("replay",)
+    actions = ("preview", "replay")
     change_form_outer_before_template = "kapso_sync/delivery.html"
     fieldsets = (
         (
@@ -216,8 +217,10 @@ class DeliveryAdmin(MemberAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.replay_view)
+        preview = self.admin_site.admin_view(self.preview_view)
         return [
             path("<int:delivery_id>/replay/", view, name="kapso_sync_webhookdelivery_replay"),
+            path("<int:delivery_id>/preview/", preview, name="kapso_sync_webhookdelivery_preview"),
             *super().get_urls(),
         ]
 
@@ -229,6 +232,17 @@ class DeliveryAdmin(MemberAdmin):
         delivery = get_object_or_404(self.get_queryset(request).only("pk"), pk=delivery_id)
         self.replay(request, self.get_queryset(request).filter(pk=delivery.pk))
         return HttpResponseRedirect(reverse("admin:kapso_sync_webhookdelivery_change", args=[delivery.pk]))
+
+    def preview_view(self, request: HttpRequest, delivery_id: int) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        delivery = get_object_or_404(self.get_queryset(request).only("pk"), pk=delivery_id)
+        return preview_page(self, request, [delivery.pk], single=delivery.pk)
+
+    @admin.action(description="Preview replay")
+    def preview(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> HttpResponse | None:
+        """What a replay of these would change, before anything is written; from there it is one click."""
+        return preview_chosen(self, request, deliveries)
 
     @admin.action(description="Replay")
     def replay(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:

@@ -11,6 +11,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection, transaction
@@ -98,12 +99,33 @@ def told_by(deliveries: Sequence[WebhookDelivery]) -> list[Part]:
     return [part for delivery in deliveries for part in _parts(delivery, numbers)]
 
 
+class Stage(Protocol):
+    """Where a batch is applied instead of the live tables, and where it notes that it was (kapso_sync.rehearsing)."""
+
+    def enter(self, told: Sequence[tuple[PhoneNumber | None, Event]]) -> None:
+        """Called in every transaction before it writes these, so that none ever meets the live tables by mistake."""
+
+    def note(self, deliveries: Sequence[WebhookDelivery]) -> None:
+        """Called at its end."""
+
+
+def rehearse(deliveries: Sequence[WebhookDelivery], numbers: Iterable[PhoneNumber], stage: Stage) -> None:
+    """Apply stored deliveries on a stage. What came of each is told by the instances and saved nowhere."""
+    Batch(deliveries, numbers, is_new=False, stage=stage).process()
+
+
 class Batch:
     """Some deliveries, the numbers that they name, and what came of each part."""
 
     def __init__(
-        self, deliveries: Sequence[WebhookDelivery], numbers: Iterable[PhoneNumber], *, is_new: bool
+        self,
+        deliveries: Sequence[WebhookDelivery],
+        numbers: Iterable[PhoneNumber],
+        *,
+        is_new: bool,
+        stage: Stage | None = None,
     ) -> None:
+        self.stage = stage
         self.deliveries = deliveries
         self.numbers = {number.phone_number_id: number for number in numbers}
         self.is_new = is_new
@@ -156,7 +178,7 @@ class Batch:
         """Not even halves could be committed: each delivery for itself, so that none pays for another."""
         if len(self.deliveries) > 1:
             for delivery in self.deliveries:
-                Batch([delivery], self.numbers.values(), is_new=self.is_new).process()
+                Batch([delivery], self.numbers.values(), is_new=self.is_new, stage=self.stage).process()
             self.parts = []
             return
         with transaction.atomic():
@@ -200,6 +222,8 @@ class Batch:
         self.parts = self._normalise()
         for delivery in self.deliveries:
             delivery.is_just_stored = False
+        if self.stage:
+            self.stage.enter([(part.number, event) for part in self._applicable for event in part.events])
         if not self.is_new:
             return True
         (delivery,) = self.deliveries
@@ -224,6 +248,9 @@ class Batch:
             self._conclude(delivery)
             if not (delivery.is_just_stored and (delivery.status, delivery.error) == foreseen):
                 changed.append(delivery)
+        if self.stage:
+            self.stage.note(self.deliveries)
+            return
         if changed:
             WebhookDelivery.objects.save_outcomes(changed)
         clearing.forget_the_erased(self.deliveries, self.parts)
@@ -244,7 +271,7 @@ class Batch:
 
     def _log(self) -> None:
         """One line for each message: never its text, a name or a phone."""
-        for part in self.parts:
+        for part in [] if self.stage else self.parts:
             if part.status != Status.PROCESSED:
                 continue
             for event in part.events:

@@ -101,6 +101,7 @@ def addresses(foreign: dict[type[Model], Model]) -> Iterator[str]:
         yield f"{url(model, 'change', row.pk)}?_popup=1&_to_field=id"
     yield url(Contact, "message", foreign[Contact].pk, Message.objects.get(content=FOREIGN).pk)
     yield url(WebhookDelivery, "replay", foreign[WebhookDelivery].pk)
+    yield url(WebhookDelivery, "preview", foreign[WebhookDelivery].pk)
     yield from autocompletes()
 
 

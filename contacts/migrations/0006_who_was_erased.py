@@ -34,7 +34,7 @@ DROP FUNCTION contacts_digest(text, text, text);
 
 
 class Migration(migrations.Migration):
-    dependencies = [("contacts", "0004_merging")]
+    dependencies = [("contacts", "0005_typed_is_sealed")]
     operations = [
         migrations.AddField(
             model_name="tombstone", name="since", field=models.DateTimeField(null=True, blank=True)

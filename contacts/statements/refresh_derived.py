@@ -47,7 +47,7 @@ def _newest_turn(direction: str, whose: str) -> str:
     )
 
 
-_TOUCH_LABEL = """COALESCE(NULLIF(touch->>'headline', '') || ' (' || COALESCE(NULLIF(touch->>'source_type', ''), 'ad')
+TOUCH_LABEL = """COALESCE(NULLIF(touch->>'headline', '') || ' (' || COALESCE(NULLIF(touch->>'source_type', ''), 'ad')
     || ' ' || COALESCE(touch->>'source_id', '') || ')', COALESCE(NULLIF(touch->>'source_type', ''), 'ad')
     || ' ' || COALESCE(touch->>'source_id', touch->>'source_url', ''))"""
 
@@ -238,10 +238,10 @@ WITH batch AS MATERIALIZED (
         ORDER BY m.sent_at DESC, m.kapso_message_id COLLATE "C" DESC LIMIT 1
     ) last_touch ON true
     LEFT JOIN LATERAL (
-        SELECT left({_TOUCH_LABEL}, 255) AS label FROM (SELECT first_touch.touch) t WHERE touch IS NOT NULL
+        SELECT left({TOUCH_LABEL}, 255) AS label FROM (SELECT first_touch.touch) t WHERE touch IS NOT NULL
     ) label ON true
     LEFT JOIN LATERAL (
-        SELECT left({_TOUCH_LABEL}, 255) AS label FROM (SELECT c.first_touch AS touch) t WHERE touch IS NOT NULL
+        SELECT left({TOUCH_LABEL}, 255) AS label FROM (SELECT c.first_touch AS touch) t WHERE touch IS NOT NULL
     ) former ON true
 )
 UPDATE contacts_contact c SET {_SET}

@@ -14,8 +14,10 @@ from django.core.management import CommandError
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
+from kapso_sync.management.differences import write_differences
 from kapso_sync.management.progress import progress
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
+from kapso_sync.rehearsing import rehearsal
 from kapso_sync.replaying import cannot_be_replayed, replay_in_batches
 
 Status = WebhookDelivery.Status
@@ -39,6 +41,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--since", type=_since, metavar="TIME", help="received from this day or time on")
         parser.add_argument("--until", type=_until, metavar="TIME", help="received up to this day or time")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="say what would change for each lead, and write nothing"
+        )
         parser.add_argument("--number", metavar="PHONE_NUMBER_ID", help="for this number (Meta's id of it)")
 
     def handle(self, *_: Any, **options: Any) -> None:
@@ -46,17 +51,35 @@ class Command(BaseCommand):
         if options["ids"]:
             self._name_the_missing(options["ids"])
         cleared = deliveries.without_bodies().count()
-        total = deliveries.count() - cleared
+        deliveries = deliveries.with_bodies()
+        total = deliveries.count()
         if not total and not cleared:
             self.stdout.write("Nothing to replay: no delivery was selected.")
+            return
+        if options["dry_run"]:
+            self._rehearse(deliveries, total)
+            self._name_the_cleared(cleared)
             return
         with progress(self.stderr, total) as bar, _quiet(options["verbosity"]):
             outcomes = replay_in_batches(deliveries, on_batch=lambda batch: bar.advance(len(batch)))
         self.stdout.write(_told(outcomes))
-        if cleared:
-            self.stdout.write(cannot_be_replayed(cleared))
+        self._name_the_cleared(cleared)
         if failed := outcomes[Status.FAILED]:
             raise CommandError(f"{_deliveries(failed)} failed: the admin shows why, under Deliveries.")
+
+    def _rehearse(self, deliveries: WebhookDeliveryQuerySet, total: int) -> None:
+        with (
+            progress(self.stderr, total) as bar,
+            rehearsal(deliveries, on_batch=lambda batch: bar.advance(len(batch))) as told,
+        ):
+            bar.finish()
+            if not write_differences(self.stdout, told.differences):
+                self.stdout.write("Nothing would change.")
+            self.stdout.write(f"{_told(told.outcomes, 'Would replay')} Nothing was written.")
+
+    def _name_the_cleared(self, cleared: int) -> None:
+        if cleared:
+            self.stdout.write(cannot_be_replayed(cleared))
 
     def _name_the_missing(self, ids: list[int]) -> None:
         known = WebhookDelivery.objects.filter(pk__in=ids).values_list("pk", flat=True)
@@ -125,11 +148,11 @@ def _quiet(verbosity: int) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _told(outcomes: Counter[str]) -> str:
+def _told(outcomes: Counter[str], done: str = "Replayed") -> str:
     counts = ", ".join(
         f"{outcomes[status]} {words}" for status, words in IN_WORDS.items() if outcomes[status]
     )
-    return f"Replayed {_deliveries(outcomes.total())}: {counts or 'none'}."
+    return f"{done} {_deliveries(outcomes.total())}: {counts or 'none'}."
 
 
 def _deliveries(count: int) -> str:

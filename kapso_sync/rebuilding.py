@@ -1,0 +1,224 @@
+"""The CRM of a workspace, built anew from the stored deliveries beside the live one; compared with it, or swapped in.
+
+The shadow (contacts.shadow) is filled batch by batch, each in a transaction of its own that also notes which deliveries
+were applied: what was interrupted goes on where it was. It starts from what no stored delivery tells: sealed facts,
+leads and merges made by hand. Live traffic goes on meanwhile; what it brings is caught up with in the transaction that
+compares or swaps, so both see exactly what the live tables are made of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Max, Q
+
+from contacts import people
+from contacts.difference import LeadDifference, collect_differences, read_differences
+from contacts.events import Event
+from contacts.models import Message, PhoneNumber, Tombstone, Workspace
+from contacts.shadow import Shadow
+from contacts.statements.seed_shadow import COUNT_SEALED
+from contacts.swapping import Swapped, swap
+from kapso_sync import sync
+from kapso_sync.models import INACTIVE, WebhookDelivery, WebhookDeliveryQuerySet
+from kapso_sync.replaying import BATCH_SIZE
+
+Status = WebhookDelivery.Status
+OnBatch = Callable[[int], None]
+
+# "Somebody rebuilds this workspace", as an advisory lock of the session: it goes with the connection.
+REBUILD_LOCK = 7_310_003
+# A webhook waits for no lock longer than 3 seconds, and while we wait for ours, webhooks wait behind us.
+TRIES = 5
+
+TABLES = """
+CREATE TABLE {shadow}.state (fingerprint text, emptied bigint);
+CREATE TABLE {shadow}.applied (delivery_id bigint PRIMARY KEY);
+"""
+
+
+class Busy(Exception):  # noqa: N818 - said to people, not raised by a fault
+    """Somebody else rebuilds or verifies this workspace just now."""
+
+
+class Outdated(Exception):  # noqa: N818 - see Busy
+    """What the shadow was built on has changed: code, numbers, erased people, emptied bodies, imported messages."""
+
+
+@dataclass(slots=True)
+class Rebuild:
+    """One workspace's shadow, and how far it has come."""
+
+    workspace: Workspace
+    outcomes: Counter[str] = field(default_factory=Counter)  # of the deliveries applied by this run
+
+    @property
+    def shadow(self) -> Shadow:
+        return Shadow(f"leadcrm_shadow_{self.workspace.pk}")
+
+    # The stage of kapso_sync.sync.rehearse.
+
+    def enter(self, told: Sequence[tuple[PhoneNumber | None, Event]]) -> None:
+        del told  # everything is here
+        self.shadow.enter()
+
+    def note(self, deliveries: Sequence[WebhookDelivery]) -> None:
+        self.shadow.leave()
+        statement = "INSERT INTO {shadow}.applied SELECT unnest(%s::bigint[]) ON CONFLICT DO NOTHING"
+        self.shadow.run(statement, [[delivery.pk for delivery in deliveries]])
+
+    # What there is to apply.
+
+    @property
+    def deliveries(self) -> WebhookDeliveryQuerySet:
+        """Those that may tell something of this workspace. What came while a number was inactive changed nothing."""
+        numbers = PhoneNumber.objects.filter(workspace=self.workspace).values_list(
+            "phone_number_id", flat=True
+        )
+        named = Q(phone_number_id__in=list(numbers)) | Q(workspace=self.workspace) | Q(workspace=None)
+        return WebhookDelivery.objects.filter(named).exclude(status=Status.IGNORED, error__contains=INACTIVE)
+
+    @property
+    def waiting(self) -> WebhookDeliveryQuerySet:
+        """Not applied yet. Looked up one by one: a delivery may be committed after one with a higher id."""
+        return self._not_applied(self.deliveries.filter(body_cleared_at=None))
+
+    def _not_applied(self, deliveries: WebhookDeliveryQuerySet) -> WebhookDeliveryQuerySet:
+        applied = (
+            f"SELECT FROM {self.shadow.schema}.applied WHERE delivery_id = kapso_sync_webhookdelivery.id"
+        )
+        found: Any = deliveries.extra(where=[f"NOT EXISTS ({applied})"])  # noqa: S610 - we named the schema
+        return cast("WebhookDeliveryQuerySet", found)
+
+    def begin(self, *, restart: bool = False) -> str:
+        """Make the shadow, or find the one that an earlier run left; says in words which."""
+        found = self.shadow.exists and not restart
+        if found and self._state() == self._now():
+            return f"Going on with what was begun: {self._applied()} deliveries are done."
+        with transaction.atomic():
+            self.shadow.drop()
+            self.shadow.create()
+            self.shadow.run(TABLES)
+            self.shadow.run("INSERT INTO {shadow}.state VALUES (%s, %s)", self._now())
+            self.shadow.seed_sealed(self.workspace.pk)
+        return "What was begun is out of date: beginning anew." if found else ""
+
+    def count_waiting(self) -> int:
+        return self.waiting.count()
+
+    def build(self, on_batch: OnBatch = lambda _: None, size: int = BATCH_SIZE) -> None:
+        """Apply what waits, in the order of arrival, a batch a transaction."""
+        after, number = 0, 0
+        while batch := self._next(after, size):
+            self._apply(batch)
+            after, number = batch[-1].pk, number + 1
+            on_batch(len(batch))
+            if len(batch) == size and number.bit_count() == 1:
+                self.shadow.analyze()
+
+    def _next(self, after: int, size: int) -> list[WebhookDelivery]:
+        return list(self.waiting.filter(pk__gt=after).replayable()[:size])
+
+    def _apply(self, batch: list[WebhookDelivery]) -> None:
+        numbers = list(PhoneNumber.objects.filter(workspace=self.workspace))
+        for number in numbers:
+            number.is_active = True  # see `deliveries`
+        sync.rehearse(batch, numbers, self)
+        self.outcomes.update(delivery.status for delivery in batch)
+
+    def _catch_up(self) -> None:
+        """In the transaction that compares or swaps: whatever came or was made by hand until now."""
+        if self._state() != self._now():
+            raise Outdated
+        self.shadow.seed_typed(self.workspace.pk)
+        self.build()
+
+    # What comes of it.
+
+    @contextmanager
+    def compared(self) -> Iterator[Iterator[LeadDifference]]:
+        """The differences between live and rebuilt, as of one moment; read them within the block."""
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            self._catch_up()
+            collect_differences(self.shadow, [self.workspace.pk], copied=False)
+            yield read_differences(self.shadow)
+
+    def swap(self) -> tuple[Swapped, float]:
+        """Write the differences that `compared` found; returns what was done, and for how many seconds webhooks waited."""
+        for attempt in range(TRIES):
+            try:
+                with transaction.atomic():
+                    people.lock_alone([self.workspace.pk])
+                    started = time.monotonic()
+                    self._catch_up()
+                    swapped = swap(self.shadow, self.workspace.pk)
+                return swapped, time.monotonic() - started
+            except OperationalError as error:
+                if getattr(error.__cause__, "sqlstate", "") != sync.LOCK_TIMEOUT or attempt == TRIES - 1:
+                    raise
+                time.sleep(1)
+        raise AssertionError
+
+    def drop(self) -> None:
+        with transaction.atomic():
+            self.shadow.drop()
+
+    def emptied(self) -> int:
+        """Deliveries whose bodies are gone: what they told is sealed, and was not built anew."""
+        return self.deliveries.exclude(body_cleared_at=None).count()
+
+    def sealed(self) -> list[str]:
+        """How many rows of each kind no stored delivery tells, in words."""
+        counts = self.shadow.run(COUNT_SEALED, {"workspace": self.workspace.pk})
+        return [f"{count} {one if count == 1 else many}" for one, many, count in counts if count]
+
+    def _applied(self) -> int:
+        return int(self.shadow.run("SELECT count(*) FROM {shadow}.applied")[0][0])
+
+    def _state(self) -> tuple[str, int]:
+        fingerprint, emptied = self.shadow.run("SELECT fingerprint, emptied FROM {shadow}.state")[0]
+        return fingerprint, emptied
+
+    def _now(self) -> tuple[str, int]:
+        return self._fingerprint(), self._emptied_before_applied()
+
+    def _fingerprint(self) -> str:
+        migrations = MigrationRecorder.Migration.objects.filter(app__in=["contacts", "kapso_sync"])
+        numbers = PhoneNumber.objects.filter(workspace=self.workspace).order_by("pk")
+        known = [
+            settings.VERSION,
+            sorted(migrations.values_list("app", "name")),
+            list(numbers.values_list("pk", "phone_number_id", "display_phone_number", "is_active")),
+            Message.objects.filter(workspace=self.workspace, is_sealed=True).count(),
+            Tombstone.objects.filter(workspace=self.workspace).aggregate(Max("pk"), Max("erased_at")),
+        ]
+        return hashlib.sha256(repr(known).encode()).hexdigest()
+
+    def _emptied_before_applied(self) -> int:
+        """More of these than at the beginning: their facts were sealed too late for the shadow to start from."""
+        return self._not_applied(self.deliveries.exclude(body_cleared_at=None)).count()
+
+
+@contextmanager
+def rebuilding(workspace: Workspace) -> Iterator[Rebuild]:
+    """A rebuild that nobody else works on meanwhile; raises `Busy` where somebody does."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [REBUILD_LOCK, workspace.pk])
+        if not cursor.fetchone()[0]:
+            raise Busy
+    try:
+        yield Rebuild(workspace)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [REBUILD_LOCK, workspace.pk])

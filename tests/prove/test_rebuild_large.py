@@ -1,0 +1,136 @@
+"""100,000 stored deliveries: verified, damaged, rebuilt, verified again; what people typed is kept."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+
+from contacts.models import Contact, Identity, Message
+from kapso_sync.models import WebhookDelivery
+from kapso_sync.replaying import replay_in_batches
+from tests.builders import (
+    LIMA,
+    RECEIVED,
+    SAOPAULO,
+    SENT,
+    Desk,
+    contact_updated,
+    message,
+    moment,
+    reaction,
+    sent,
+    session_event,
+)
+from tests.test_rebuild_command import edit_as_people_do, run, typed
+
+pytestmark = pytest.mark.prove
+
+DELIVERIES = 100_000
+PEOPLE = 4_000
+
+
+def histories(random: Random) -> Iterator[tuple[str, Any]]:
+    """Events of all kinds, out of order, of people of whom some have a user id, and some are known by it alone."""
+    for index in range(DELIVERIES):
+        person = random.randrange(PEOPLE)
+        phone = f"519{person:08d}" if person % 7 else None
+        user_id = f"PE.{person:016d}" if person % 3 == 0 or not phone else None
+        at = random.randrange(2_000_000)
+        number = LIMA if person % 5 else SAOPAULO
+        who: dict[str, Any] = {
+            "phone": phone,
+            "user_id": user_id,
+            "number": number,
+            "name": f"Person {person}",
+        }
+        kind = random.randrange(10)
+        if kind < 4:
+            yield RECEIVED, message(f"wamid.{index}", at, text=f"Hola {index}", **who)
+        elif kind < 6:
+            yield SENT, sent(f"wamid.{index}", at, **who)
+        elif kind < 8:
+            word = random.choice(["delivered", "read", "failed"])
+            yield f"whatsapp.message.{word}", sent(f"wamid.{random.randrange(DELIVERIES)}", at, **who)
+        elif kind == 8 and phone:
+            yield "", contact_updated(phone, f"Person {person} {at % 9}", number)
+        elif number == LIMA:
+            yield (
+                "whatsapp.conversation.ended",
+                session_event(f"session-{phone or user_id}-{number}", at, phone=phone),
+            )
+        else:
+            yield (
+                RECEIVED,
+                reaction(f"wamid.{index}", at, f"wamid.{random.randrange(DELIVERIES)}", "👍", **who),
+            )
+
+
+def store(told: Iterator[tuple[str, Any]]) -> None:
+    batch = []
+    for index, (event, body) in enumerate(told):
+        raw = json.dumps(body, ensure_ascii=False).encode()
+        headers = {"X-Webhook-Event": event, "X-Idempotency-Key": f"key-{index}"}
+        received_at = moment(2_000_000) + timedelta(seconds=index)
+        batch.append(WebhookDelivery.of(raw, headers, received_at=received_at))
+        if len(batch) == 5000:
+            WebhookDelivery.objects.bulk_create(batch)
+            batch = []
+    WebhookDelivery.objects.bulk_create(batch)
+
+
+def damage(random: Random) -> None:
+    leads = list(Contact.objects.living().order_by("pk"))
+    Contact.objects.filter(pk__in=[lead.pk for lead in random.sample(leads, 50)]).update(
+        last_activity_at=None
+    )
+    messages = list(Message.objects.exclude(contact=None).order_by("pk"))
+    Message.objects.filter(pk__in=[m.pk for m in random.sample(messages, 200)]).delete()
+    Message.objects.filter(pk__in=[m.pk for m in random.sample(messages, 200)]).update(content="Never said")
+    for stolen in random.sample(messages, 50):
+        robber = random.choice(leads)
+        thread = robber.conversations.first()
+        if thread:
+            Message.objects.filter(pk=stolen.pk).update(contact=robber, conversation=thread)
+    for index, lead in enumerate(random.sample(leads, 50)):
+        Identity.objects.create(workspace=lead.workspace, kind="user", value=f"XX.{index}", contact=lead)
+
+
+def test_rebuild_of_100000_deliveries(transactional_db: None, capsys: Any) -> None:
+    random = Random(1)  # noqa: S311 - the same histories each time
+    Desk.open()
+    store(histories(random))
+    replay_in_batches(WebhookDelivery.objects.all())
+    user = User.objects.create_superuser("admin")
+    kept = edit_as_people_do(user)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+    started = time.monotonic()
+    assert run("verify_crm") == "Lima: no difference.\nSaopaulo: no difference.\n"
+    verified = time.monotonic() - started
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    damage(random)
+    said = run("verify_crm")
+    assert "leads differ" in said
+    rebuilt = run("rebuild_crm")
+    assert "FAILED" not in rebuilt, rebuilt[-3000:]
+    assert run("verify_crm") == "Lima: no difference.\nSaopaulo: no difference.\n"
+    assert typed() == kept
+    with capsys.disabled():
+        counts = (
+            f"{DELIVERIES} deliveries, {Contact.objects.count()} leads, {Message.objects.count()} messages"
+        )
+        swaps = [line for line in rebuilt.splitlines() if "put right" in line]
+        sys.stdout.write(
+            f"\n{counts}: verified in {verified:.0f} s, {memory} MB at most. {' '.join(swaps)}\n"
+        )
