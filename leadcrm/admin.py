@@ -11,6 +11,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from contacts.admin.tenancy import SuperuserAdmin, user_of, workspaces_of
@@ -99,3 +100,9 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "troubled": troubled.total(),
         "troubled_status": troubled.most_common(1)[0][0] if troubled else "",
     }
+
+
+def is_among_leads(request: HttpRequest) -> bool:
+    """Whether the menu shows that we are there: possible duplicates live below it and have their own item."""
+    leads, duplicates = (reverse(f"admin:contacts_contact_{page}") for page in ("changelist", "duplicates"))
+    return request.path.startswith(leads) and not request.path.startswith(duplicates)

@@ -207,7 +207,7 @@ UNFOLD = {
         "navigation": [
             {
                 "items": [
-                    _menu_item("Leads", "forum", "contacts_contact"),
+                    _menu_item("Leads", "forum", "contacts_contact", active="leadcrm.admin.is_among_leads"),
                     {
                         "title": "Possible duplicates",
                         "icon": "merge",

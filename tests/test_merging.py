@@ -285,11 +285,11 @@ def test_a_merge_by_proof_is_undone_and_stays_so(desk: Desk, clerk: User, proof:
 
 def typed_values(lead: Contact) -> Json:
     fields = ("name", "email", "lead_status", "lead_score", "tags", "metadata", "owner", "typed_at")
-    return Contact.objects.values(*fields).get(pk=lead.pk)
+    return dict(Contact.objects.values(*fields).get(pk=lead.pk))
 
 
 def ids(lead: Contact) -> Json:
-    return Contact.objects.values("phone", "business_scoped_user_id", "kapso_name").get(pk=lead.pk)
+    return dict(Contact.objects.values("phone", "business_scoped_user_id", "kapso_name").get(pk=lead.pk))
 
 
 def test_the_user_id_that_is_told_apart_from_a_phone_never_holds_it(desk: Desk, clerk: User) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeAlias
 
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
@@ -27,7 +27,7 @@ from contacts.merging import MergeRefused
 from contacts.models import Contact, ContactMerge, Conversation, LeadStatus, MergeDismissal
 from contacts.replies import reply_addresses
 
-Admin = ModelAdmin  # of leads: contacts.admin.leads
+Admin: TypeAlias = "ModelAdmin[Contact]"
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
@@ -95,7 +95,7 @@ def _waiting_for_nobody(view: View[P]) -> View[P]:
     """A merge that waits for the webhooks of its workspace gives up as they do; then nothing has happened."""
 
     @wraps(view)
-    def patient(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def patient(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         try:
             return view(request, *args, **kwargs)
         except OperationalError as error:
