@@ -39,14 +39,14 @@ def _store(desk: Desk, body: str) -> None:
     """Every thousandth speaks of Ana, the others each of somebody else."""
     number = desk.numbers[LIMA]
     with connection.cursor() as cursor:
-        cursor.execute(STORE, [f"5193{'%s'}", ANA, body, number.workspace_id, LIMA, COUNT])
+        cursor.execute(STORE, ["5193%s", ANA, body, number.workspace_id, LIMA, COUNT])
 
 
 STORE = """
 INSERT INTO kapso_sync_webhookdelivery
     (received_at, idempotency_key, event, phone_number_id, workspace_id, headers, body, body_sha256, status)
 SELECT now(), 'bulk-' || n, 'whatsapp.message.received', number, workspace, '{"x-webhook-event": "whatsapp.message.received"}',
-       convert_to(replace(replace(body, phone, CASE WHEN n % 1000 = 0 THEN ana ELSE '5193' || lpad(n::text, 7, '0') END),
+       convert_to(replace(replace(body, phone, CASE WHEN n %% 1000 = 0 THEN ana ELSE '5193' || lpad(n::text, 7, '0') END),
                           '%%s', n::text), 'UTF8'),
        encode(sha256(n::text::bytea), 'hex'), 'processed'
 FROM (SELECT %s AS phone, %s AS ana, %s AS body, %s::bigint AS workspace, %s AS number, generate_series(1, %s) AS n) AS bulk
