@@ -88,18 +88,24 @@ class Tallies:
             self.flush()
 
     def flush(self) -> bool:
-        """Write what was counted, in one statement; False if it could not be written and is kept for the next time."""
-        with self._writing:
-            counts, answers = self._take()
-            try:
-                if counts or answers:
-                    _write(counts, answers)
-                self._prune()
-            except Exception:  # noqa: BLE001 - the database is away; nobody waits for this, and it is tried again
-                logger.warning("What was counted could not be written; it is kept and tried again.")
-                self._give_back(counts, answers)
-                return False
-            return True
+        """Write what was counted, in one statement; False if it is kept for the next time.
+
+        Never waits for another thread that is writing: where the database hangs, one thread is enough.
+        """
+        if not self._writing.acquire(blocking=False):
+            return False
+        counts, answers = self._take()
+        try:
+            if counts or answers:
+                _write(counts, answers)
+            self._prune()
+        except Exception:  # noqa: BLE001 - the database is away; nobody waits for this, and it is tried again
+            logger.warning("What was counted could not be written; it is kept and tried again.")
+            self._give_back(counts, answers)
+            return False
+        finally:
+            self._writing.release()
+        return True
 
     def _flush_apart(self) -> None:
         """In a thread of its own or at the end of the process: with a connection of its own, which is closed again."""

@@ -271,6 +271,11 @@ def test_no_value_is_ever_counted(desk: Desk, counts: Tallies) -> None:
         assert value not in said
 
 
+def test_what_nobody_signed_is_not_looked_at(desk: Desk, counts: Tallies) -> None:
+    desk.post(message("a", hologram=1, type="hologram"), secret="wrong")
+    assert counted(counts, "drift", "noted", "delivery") == {}
+
+
 def test_a_stranger_cannot_fill_the_table(desk: Desk, counts: Tallies) -> None:
     for index in range(MOST_REASONS + 20):
         counts.add("drift", f"unknown field: message.{'x' * index}")
@@ -342,6 +347,16 @@ def test_counts_wait_for_a_database_that_is_away(
     real_desk.told(message("b", 1))
     assert counted(counts, "answer") == {"answer: 200": 2}
     assert AnswerCount.objects.get().count == 2
+
+
+def test_nobody_waits_for_a_database_that_hangs(
+    desk: Desk, counts: Tallies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.told(message("a"))
+    within: list[bool] = []
+    monkeypatch.setattr(tallies, "_write", lambda *_: within.append(counts.flush()))
+    assert counts.flush()
+    assert within == [False]
 
 
 def test_old_answers_go(desk: Desk, counts: Tallies) -> None:
