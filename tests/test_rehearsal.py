@@ -20,7 +20,6 @@ from tests.builders import ANA, ANA_ID, BEA, LIMA, UNKNOWN, Desk, message, momen
 from tests.conftest import Cast
 from tests.kapso import Kapso
 from tests.state import crm_state
-from tests.test_corpus import CORPUS
 
 
 def hashes() -> dict[str, Any]:
@@ -66,14 +65,6 @@ def test_it_says_what_would_change_and_the_replay_does_it(desk: Desk) -> None:
     call_command("replay_webhooks", "--all", stdout=io.StringIO())
     assert Message.objects.count() == 3
     assert dry_run("--all").startswith("Nothing would change.\n")
-
-
-def test_of_what_is_here_already_nothing_would_change(cast: Cast, kapso: Kapso) -> None:
-    for name in CORPUS:
-        kapso.post_file(name)
-    said = dry_run("--all")
-    assert said.startswith("Nothing would change.\n"), said
-    assert "Nothing was written." in said
 
 
 def test_a_lead_that_would_be_made_is_told(desk: Desk) -> None:
