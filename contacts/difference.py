@@ -45,6 +45,7 @@ def collect_differences(shadow: Shadow, workspaces: Iterable[int], *, copied: bo
     for workspace in workspaces:
         for compared in compare_shadow.EVERYTHING:
             shadow.run(compare_shadow.collect(compared, copied=copied), {"workspace": workspace})
+    shadow.run("ANALYZE {shadow}.difference")
 
 
 @dataclass(slots=True)

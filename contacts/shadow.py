@@ -160,6 +160,15 @@ def plan_for_large_sets() -> None:
         )
 
 
+def plan_for_few_rows() -> None:
+    """As the sync's first statement does: what follows looks up a few rows in large tables."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "; ".join(f"SET LOCAL enable_{name} TO off" for name in PLANNING)
+            + "; SET LOCAL plan_cache_mode TO force_generic_plan"
+        )
+
+
 @dataclass(slots=True)
 class Names:
     """What some events name: people, messages, sessions."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from contacts import people
 from contacts.refresh import refresh
-from contacts.shadow import Shadow
+from contacts.shadow import Shadow, plan_for_few_rows
 from contacts.statements import swap_shadow
 from contacts.writing import Written
 
@@ -63,6 +63,7 @@ class _Swap:
         conversations: set[int] = set(left)
         to_regroup = self.shadow.run(swap_shadow.TO_REGROUP, {"workspace": self.workspace})
         self.remove_facts()
+        plan_for_few_rows()
         for identities, leads in to_regroup:
             regrouped = people.regroup(set(identities or []), set(leads or []))
             contacts |= regrouped.contacts

@@ -33,7 +33,7 @@ from tests.kapso import Kapso
 from tests.state import crm_state
 from tests.test_corpus import CORPUS
 from tests.test_demo import run as run_demo
-from tests.test_rehearsal import hashes
+from tests.test_rehearsal import dry_run, hashes
 
 CLE = "51911110003"
 
@@ -58,6 +58,7 @@ def test_nothing_differs_where_nothing_is_wrong(cast: Cast, kapso: Kapso) -> Non
     said = run("verify_crm")
     assert "Lima: no difference.\n" in said, said
     assert "Saopaulo: no difference.\n" in said, said
+    assert dry_run("--all").startswith("Nothing would change.\n")
 
 
 def edit_as_people_do(user: User) -> dict[int, tuple[Any, ...]]:

@@ -216,7 +216,12 @@ RETURNING placed.was
 TO_REGROUP = """
 WITH moved AS (
     SELECT d.lead_id, d.belongs_to, d.live_id AS identity_id FROM {shadow}.difference d
-    WHERE d.what = 'identity' AND (d.shadow_id IS NULL OR d.was IS NULL OR d.was->'lead' IS DISTINCT FROM d.becomes->'lead')
+    LEFT JOIN public.contacts_identity had ON had.id = d.live_id
+    WHERE d.what = 'identity' AND (
+        d.was IS NULL OR d.shadow_id IS NOT NULL AND d.was->'lead' IS DISTINCT FROM d.becomes->'lead'
+        -- One that goes changes who is who only where it brought people together, or a lead was made for it.
+        OR d.shadow_id IS NULL AND (had.home_id IS NOT NULL OR EXISTS (
+            SELECT FROM public.contacts_identitylink l WHERE had.id IN (l.a_id, l.b_id))))
     UNION ALL
     SELECT d.lead_id, d.belongs_to, i.id FROM {shadow}.difference d
     JOIN public.contacts_identity i ON i.workspace_id = %(workspace)s AND (i.kind, i.value) IN (

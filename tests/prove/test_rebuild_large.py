@@ -41,38 +41,31 @@ PEOPLE = 4_000
 
 def histories(random: Random) -> Iterator[tuple[str, Any]]:
     """Events of all kinds, out of order, of people of whom some have a user id, and some are known by it alone."""
-    for index in range(DELIVERIES):
-        person = random.randrange(PEOPLE)
-        phone = f"519{person:08d}" if person % 7 else None
-        user_id = f"PE.{person:016d}" if person % 3 == 0 or not phone else None
-        at = random.randrange(2_000_000)
-        number = LIMA if person % 5 else SAOPAULO
-        who: dict[str, Any] = {
-            "phone": phone,
-            "user_id": user_id,
-            "number": number,
-            "name": f"Person {person}",
-        }
-        kind = random.randrange(10)
+    people = [random.randrange(PEOPLE) for _ in range(DELIVERIES)]
+    for index, person in enumerate(people):
+        kind, at, target = random.randrange(10), random.randrange(2_000_000), random.randrange(DELIVERIES)
+        who = whose(person)
         if kind < 4:
             yield RECEIVED, message(f"wamid.{index}", at, text=f"Hola {index}", **who)
         elif kind < 6:
             yield SENT, sent(f"wamid.{index}", at, **who)
         elif kind < 8:
             word = random.choice(["delivered", "read", "failed"])
-            yield f"whatsapp.message.{word}", sent(f"wamid.{random.randrange(DELIVERIES)}", at, **who)
-        elif kind == 8 and phone:
-            yield "", contact_updated(phone, f"Person {person} {at % 9}", number)
-        elif number == LIMA:
-            yield (
-                "whatsapp.conversation.ended",
-                session_event(f"session-{phone or user_id}-{number}", at, phone=phone),
-            )
+            yield f"whatsapp.message.{word}", sent(f"wamid.{target}", at, **whose(people[target]))
+        elif kind == 8 and who["phone"]:
+            yield "", contact_updated(who["phone"], f"Person {person} {at % 9}", who["number"])
+        elif person % 5:
+            session = f"session-{who['phone'] or who['user_id']}-{LIMA}"
+            yield "whatsapp.conversation.ended", session_event(session, at, phone=who["phone"])
         else:
-            yield (
-                RECEIVED,
-                reaction(f"wamid.{index}", at, f"wamid.{random.randrange(DELIVERIES)}", "👍", **who),
-            )
+            yield RECEIVED, reaction(f"wamid.{index}", at, f"wamid.{target}", "👍", **who)
+
+
+def whose(person: int) -> dict[str, Any]:
+    phone = f"519{person:08d}" if person % 7 else None
+    user_id = f"PE.{person:016d}" if person % 3 == 0 or not phone else None
+    number = LIMA if person % 5 else SAOPAULO
+    return {"phone": phone, "user_id": user_id, "number": number, "name": f"Person {person}"}
 
 
 def store(told: Iterator[tuple[str, Any]]) -> None:
@@ -97,7 +90,7 @@ def damage(random: Random) -> None:
     Message.objects.filter(pk__in=[m.pk for m in random.sample(messages, 200)]).delete()
     Message.objects.filter(pk__in=[m.pk for m in random.sample(messages, 200)]).update(content="Never said")
     for stolen in random.sample(messages, 50):
-        robber = random.choice(leads)
+        robber = random.choice([lead for lead in leads if lead.workspace_id == stolen.workspace_id])
         thread = robber.conversations.first()
         if thread:
             Message.objects.filter(pk=stolen.pk).update(contact=robber, conversation=thread)
@@ -115,15 +108,15 @@ def test_rebuild_of_100000_deliveries(transactional_db: None, capsys: Any) -> No
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
 
-    started = time.monotonic()
-    assert run("verify_crm") == "Lima: no difference.\nSaopaulo: no difference.\n"
-    verified = time.monotonic() - started
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     damage(random)
-    said = run("verify_crm")
-    assert "leads differ" in said
+    started = time.monotonic()
     rebuilt = run("rebuild_crm")
+    seconds = time.monotonic() - started
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     assert "FAILED" not in rebuilt, rebuilt[-3000:]
+    # Nothing but what was damaged: 50 clocks, 400 messages, 50 that were put under another lead, 50 identities.
+    assert rebuilt.count("no stored delivery tells user ID XX.") == 50
+    assert 200 < rebuilt.count("(lead ") < 1000
     assert run("verify_crm") == "Lima: no difference.\nSaopaulo: no difference.\n"
     assert typed() == kept
     with capsys.disabled():
@@ -131,6 +124,4 @@ def test_rebuild_of_100000_deliveries(transactional_db: None, capsys: Any) -> No
             f"{DELIVERIES} deliveries, {Contact.objects.count()} leads, {Message.objects.count()} messages"
         )
         swaps = [line for line in rebuilt.splitlines() if "put right" in line]
-        sys.stdout.write(
-            f"\n{counts}: verified in {verified:.0f} s, {memory} MB at most. {' '.join(swaps)}\n"
-        )
+        sys.stdout.write(f"\n{counts}: rebuilt in {seconds:.0f} s, {memory} MB at most. {' '.join(swaps)}\n")
