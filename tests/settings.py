@@ -13,7 +13,13 @@ os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL", "")
 os.environ["SECRET_KEY"] = "only-for-tests-and-long-enough-to-be-taken-for-a-real-one-0123456789"
 os.environ["HTTPS"] = "off"
 for name in (
-    "DEBUG", "ENCRYPTION_KEYS", "ALLOWED_HOSTS", "METRICS_TOKEN", "PORT", "RETENTION_DAYS", "TIME_ZONE"
+    "DEBUG",
+    "ENCRYPTION_KEYS",
+    "ALLOWED_HOSTS",
+    "METRICS_TOKEN",
+    "PORT",
+    "RETENTION_DAYS",
+    "TIME_ZONE",
 ):
     os.environ.pop(name, None)
 os.environ["KAPSO_WEBHOOK_SECRET"] = "project-secret"
