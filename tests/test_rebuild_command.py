@@ -12,12 +12,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from contacts import people, swapping
+from contacts import merging, swapping
 from contacts.models import (
     Contact,
     Conversation,
     Identity,
-    IdentityLink,
     KapsoSession,
     Message,
     MessageReceipt,
@@ -154,9 +153,7 @@ def test_what_people_made_is_kept(desk: Desk) -> None:
         direction="outbound", content="Before leadcrm", sent_at=moment(-99),
     )  # fmt: skip
     Contact.objects.filter(phone=CLE).update(phone="51911110009")
-    one, other = Identity.objects.filter(value__in=[ANA, BEA]).order_by("value")
-    IdentityLink.objects.create(workspace=lima.workspace, kind="manual", a=one, b=other, at=moment(50))
-    people.regroup({one.pk, other.pk}, set())
+    merging.merge(desk.lead(ANA), typed_in, by=None)
     refresh(Written(contacts=set(Contact.objects.values_list("pk", flat=True))), set())
     state, kept = crm_state(), typed()
 
