@@ -102,6 +102,7 @@ def _ask_for_message(number: PhoneNumber, key: MessageKey, row: dict[str, Any]) 
         workspace_id=number.workspace_id,
         number_id=key[0],
         wamid=key[1],
+        direction=row["direction"],
         phone=row["phone"],
         user_id=row["user_id"],
         session=row["session"],

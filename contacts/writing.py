@@ -28,6 +28,7 @@ class Ask:
     workspace_id: int
     number_id: int
     wamid: str = ""
+    direction: str = ""
     phone: str | None = None
     user_id: str | None = None
     session: str = ""
@@ -48,6 +49,7 @@ class Place:
     makes_person: bool
     phone: str | None
     user_id: str | None
+    at: datetime | None
     node: int | None
     contact_id: int | None
     conversation_id: int | None
@@ -172,6 +174,7 @@ def _asks_as_rows(asks: list[Ask]) -> list[dict[str, Any]]:
             "workspace_id": ask.workspace_id,
             "number_id": ask.number_id,
             "wamid": ask.wamid,
+            "direction": ask.direction,
             "phone": ask.phone,
             "user_id": ask.user_id,
             "session": ask.session,
@@ -235,4 +238,5 @@ def _message_row(key: MessageKey, columns: dict[str, Any], place: Place) -> dict
         "conversation_id": conversation,
         "placed_phone": place.phone,
         "placed_user_id": place.user_id,
+        "placed_at": place.at,
     }
