@@ -186,12 +186,11 @@ def meta_statuses(draw: st.DrawFn, line: Line) -> Told:
 @st.composite
 def change(draw: st.DrawFn, line: Line) -> Told:
     """A system line or a user id update, of the person's chain or, for once, of any two faces."""
-    steps = CHANGES.get(line.who, [])
     at = draw(seconds)
-    if steps and draw(mostly):
-        before, after = draw(st.sampled_from(steps))
-    else:
-        before, after = draw(st.sampled_from(FACES)), draw(st.sampled_from(FACES))
+    any_two = st.tuples(st.sampled_from(FACES), st.sampled_from(FACES))
+    steps = CHANGES.get(line.who, [])
+    usual = bool(steps) and draw(mostly)
+    before, after = draw(st.sampled_from(steps) if usual else any_two)
     if before[1] and after[1]:
         return user_id_update(at, before[1], after[1], after[0]), ""
     system = {"type": "user_changed_number", "wa_id": after[0], "user_id": after[1], "body": "changed"}

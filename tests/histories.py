@@ -8,7 +8,7 @@ less, and now and then something that contradicts the others.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -88,20 +88,14 @@ class Line:
         return f"session-{self.who}-{self.number[:2]}-{self.face[1] or self.face[0]}"
 
 
+# Which messages everybody has: type, and the index of the one that it acts on.
 KINDS = [
-    "text",
-    "text",
-    "reaction",
-    "text",
-    "edit",
-    "image",
-    "revoke",
-    "request_welcome",
-    "text",
-    "text",
-    "edit",
-    "system",
-]
+    ("text", None), ("text", None), ("reaction", 1), ("text", None), ("edit", 0), ("image", None), ("revoke", 0),
+    ("request_welcome", None), ("text", None), ("edit", 5), ("edit", 0), ("system", None), ("revoke", 4),
+]  # fmt: skip
+
+
+AT_THE_OTHER_NUMBER = {3, 7, 8, 11}
 
 
 def _lines() -> dict[str, list[Line]]:
@@ -112,14 +106,12 @@ def _lines() -> dict[str, list[Line]]:
                 wamid=f"wamid.{who[0].upper()}{index}",
                 who=who,
                 face=faces[index % len(faces)],
-                number=NUMBERS[(index + offset) // 3 % 2],
+                number=NUMBERS[(offset + (index in AT_THE_OTHER_NUMBER)) % 2],
                 direction="outbound" if kind == "text" and index % 3 else "inbound",
                 kind=kind,
-                target=f"wamid.{who[0].upper()}{(index * 5 + 3) % len(KINDS)}"
-                if kind in {"reaction", "edit", "revoke"}
-                else "",
+                target="" if target is None else f"wamid.{who[0].upper()}{target}",
             )
-            for index, kind in enumerate(KINDS)
+            for index, (kind, target) in enumerate(KINDS)
         ]
     return found
 
@@ -171,10 +163,10 @@ def sessions(draw: st.DrawFn, line: Line, *, conflicts: bool = True) -> Session:
 def messages(draw: st.DrawFn, line: Line, *, conflicts: bool = True) -> MessageTold:
     """A telling of one message: what it truly is, less of it, or for once something else."""
     kind = line.kind
-    if kind in {"text", "image"} and not draw(mostly):
+    if not draw(mostly):
         kind = "unsupported"
-    if conflicts and not draw(mostly) and not draw(mostly):
-        kind = draw(st.sampled_from(KINDS))
+    elif conflicts and not line.target and not draw(mostly):
+        kind = draw(st.sampled_from(["text", "image", "request_welcome", "system"]))
     outbound = line.direction == "outbound" if draw(mostly) or not conflicts else draw(st.booleans())
     acts = kind in {"reaction", "edit", "revoke"}
     person = draw(persons(line.face, conflicts=conflicts))
@@ -196,7 +188,7 @@ def messages(draw: st.DrawFn, line: Line, *, conflicts: bool = True) -> MessageT
         media_url=draw(st.sampled_from(["", "", "https://app.kapso.ai/1"])),
         transcript=draw(st.sampled_from(["", "", "hola"])),
         reply_to=draw(st.sampled_from(["", "", "wamid.A0"])),
-        target=line.target or "wamid.A0" if acts else "",
+        target=line.target if acts else "",
         receipts=draw(receipts if outbound else inbound_errors),
         referral=draw(
             st.sampled_from([None, None, {"source_id": "1", "headline": "Ad"}, {"source_id": "2"}])
@@ -292,7 +284,7 @@ def number_events(draw: st.DrawFn, line: Line) -> NumberTold:
     return NumberTold(number=line.number, connected=draw(st.booleans()), at=draw(times))
 
 
-EVENTS = {
+EVENTS: dict[str, Callable[..., st.SearchStrategy[Event]]] = {
     "messages": messages,
     "changes": changes,
     "profiles": profiles,
@@ -312,10 +304,8 @@ ALL_KINDS = (
 def events(draw: st.DrawFn, people: Sequence[str], kinds: Sequence[str], *, conflicts: bool = True) -> Event:
     line = draw(st.sampled_from(LINES[draw(st.sampled_from(people))]))
     kind = draw(st.sampled_from(kinds))
-    strategy = EVENTS[kind]
-    if kind in {"receipts", "automations", "numbers"}:
-        return draw(strategy(line))
-    return draw(strategy(line, conflicts=conflicts))
+    apart = kind in {"receipts", "automations", "numbers"}
+    return draw(EVENTS[kind](line) if apart else EVENTS[kind](line, conflicts=conflicts))
 
 
 Batches = list[list[Event]]

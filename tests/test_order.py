@@ -142,5 +142,30 @@ def test_a_message_known_by_its_session_alone_finds_the_lead_that_is_made_at_ano
     whose = SessionTold(number=NUMBERS[0], session=session, person=ANA)
     writes = ours(wamid="wamid.first", direction="inbound", number=NUMBERS[1])
     expected = state_after([[writes], [whose], [nameless]], two_numbers)
-    for order in permutations([nameless, whose, writes]):
+    events: list[Event] = [nameless, whose, writes]
+    for order in permutations(events):
         assert state_after([[event] for event in order], two_numbers) == expected
+
+
+def test_a_revoked_edit_leaves_the_text_of_before(two_numbers: dict[str, PhoneNumber]) -> None:
+    original = ours()
+    edit = ours(wamid="wamid.E", message_type="edit", content="new", target="wamid.A1")
+    revoke = ours(wamid="wamid.R", message_type="revoke", content="", target="wamid.E")
+    events: list[Event] = [original, edit, revoke]
+    expected = state_after([events], two_numbers)
+    for order in permutations(events):
+        assert state_after([[event] for event in order], two_numbers) == expected
+    _apply(events, two_numbers)
+    assert Message.objects.get(kapso_message_id="wamid.A1").content == "hola"
+
+
+def test_once_revoked_stays_revoked_though_tellings_disagree_on_the_side(
+    two_numbers: dict[str, PhoneNumber],
+) -> None:
+    revoke = {"wamid": "wamid.R", "message_type": "revoke", "content": "", "target": "wamid.A1"}
+    events: list[Event] = [ours(direction="inbound"), ours(direction="inbound", **revoke), ours(**revoke)]
+    expected = state_after([events], two_numbers)
+    for order in permutations(events):
+        assert state_after([[event] for event in order], two_numbers) == expected
+    _apply(events, two_numbers)
+    assert Message.objects.get(kapso_message_id="wamid.A1").content == ""

@@ -31,7 +31,7 @@ MANY = settings(max_examples=2000, deadline=None, suppress_health_check=list(Hea
 SENDERS = 8
 
 # Few people who have much to do with each other, and all kinds of events or those that meet in one place.
-BIASES = {
+BIASES: dict[str, dict[str, Any]] = {
     "all": {},
     "few people": {"crowd": 2, "longest": 12},
     "identities": {"kinds": ("messages", "changes"), "crowd": 2, "longest": 12},
