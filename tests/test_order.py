@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from difflib import unified_diff
 from itertools import permutations
@@ -77,7 +78,7 @@ def check(history: tuple[list[Event], Batches], numbers: dict[str, PhoneNumber])
     assert otherwise == one_by_one
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories())
 def test_any_order_and_duplication_ends_in_the_same_crm(
     two_numbers: dict[str, PhoneNumber], history: tuple[list[Event], Batches]
@@ -100,13 +101,19 @@ def failure(minute: int, code: int | None, text: str) -> Receipt:
     return Receipt(word="failed", at=at, error_code=code, error_message=text)
 
 
-def test_of_two_errors_the_first_is_shown_as_a_whole(two_numbers: dict[str, PhoneNumber]) -> None:
-    for batch in (
-        ours(receipts=(failure(5, 131047, "too late"),)),
-        ours(receipts=(failure(1, None, "no reason"),)),
-    ):
-        _apply([batch], two_numbers)
-    assert Message.objects.values_list("error_code", "error_message").get() == (None, "no reason")
+@pytest.mark.parametrize(
+    ("later", "earlier", "shown"),
+    [
+        ((5, 131047, "too late"), (1, 131026, "no WhatsApp"), (131026, "no WhatsApp")),
+        ((5, 131047, "too late"), (1, None, "Delivery failed"), (131047, "too late")),
+    ],
+)
+def test_of_two_errors_the_first_that_explains_is_shown_as_a_whole(
+    two_numbers: dict[str, PhoneNumber], later: Any, earlier: Any, shown: Any
+) -> None:
+    for one in (later, earlier, later):
+        _apply([ours(receipts=(failure(*one),))], two_numbers)
+    assert Message.objects.values_list("error_code", "error_message").get() == shown
 
 
 def test_a_telling_that_mistakes_our_message_for_theirs_takes_no_receipt_from_it(
@@ -120,7 +127,7 @@ def test_a_telling_that_mistakes_our_message_for_theirs_takes_no_receipt_from_it
     _apply([theirs, ReceiptsTold(number=NUMBERS[0], wamid="wamid.A1", receipts=(read,))], two_numbers)
     row = Message.objects.get()
     assert (row.direction, row.status, row.read_at) == ("outbound", "read", read.at)
-    assert (row.error_code, row.error_message) == (None, "unsupported")
+    assert (row.error_code, row.error_message) == (131047, "too late")
 
 
 def test_a_system_line_at_one_number_finds_the_lead_that_is_made_at_another(
@@ -169,3 +176,10 @@ def test_once_revoked_stays_revoked_though_tellings_disagree_on_the_side(
         assert state_after([[event] for event in order], two_numbers) == expected
     _apply(events, two_numbers)
     assert Message.objects.get(kapso_message_id="wamid.A1").content == ""
+
+
+def test_one_error_told_in_two_ways_is_kept_in_both(two_numbers: dict[str, PhoneNumber]) -> None:
+    brief_error = failure(1, 131047, "too late")
+    long_error = replace(brief_error, error={"title": "Re-engagement message"})
+    one, other = ours(receipts=(brief_error,)), ours(receipts=(long_error,))
+    assert state_after([[one], [other]], two_numbers) == state_after([[other], [one]], two_numbers)

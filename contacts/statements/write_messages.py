@@ -46,8 +46,8 @@ _FATE = "status, sent_at, earliest_at, delivered_at, read_at, failed_at, error_c
 def _fate(number: str, wamid: str, *, direction: str, earliest: str, known: str = "") -> str:
     """What became of a message: `_FATE` from its receipts, and from what its row says already.
 
-    Only a message of ours has statuses. So this is asked for once all tellings have agreed on whose it is, and of an
-    error the first counts as a whole.
+    Only a message of ours has statuses. So this is asked for once all tellings have agreed on whose it is. Of several
+    errors the first counts, as a whole; one that names its code counts before one that only says that it failed.
     """
 
     def kept(column: str) -> str:
@@ -74,7 +74,7 @@ def _fate(number: str, wamid: str, *, direction: str, earliest: str, known: str 
         LEFT JOIN LATERAL (
             SELECT e.key, (e.value->>'code')::integer AS code, e.value->>'message' AS message
             FROM jsonb_each(every.errors) e WHERE it.is_ours OR e.value->>'word' = 'error'
-            ORDER BY e.key COLLATE "C" LIMIT 1
+            ORDER BY e.value->>'code' IS NULL, e.key COLLATE "C" LIMIT 1
         ) AS error ON true"""
 
 
