@@ -102,7 +102,7 @@ def _facts() -> Row:
 
 
 def _by(model: type[Model], owner: str) -> dict[Any, list[Row]]:
-    found = defaultdict(list)
+    found: dict[Any, list[Row]] = defaultdict(list)
     for row in model._default_manager.values():
         found[row[owner]].append(row)
     return found
