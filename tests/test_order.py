@@ -22,6 +22,7 @@ from contacts.events import (
     MessageTold,
     NumberTold,
     Person,
+    ProfileTold,
     Receipt,
     ReceiptsTold,
     Session,
@@ -183,3 +184,16 @@ def test_one_error_told_in_two_ways_is_kept_in_both(two_numbers: dict[str, Phone
     long_error = replace(brief_error, error={"title": "Re-engagement message"})
     one, other = ours(receipts=(brief_error,)), ours(receipts=(long_error,))
     assert state_after([[one], [other]], two_numbers) == state_after([[other], [one]], two_numbers)
+
+
+def test_a_profile_that_names_a_phone_and_a_user_id_counts_for_the_leads_of_both(
+    two_numbers: dict[str, PhoneNumber],
+) -> None:
+    by_phone = ours(wamid="wamid.P", direction="inbound")
+    by_user = ours(wamid="wamid.U", direction="inbound", person=Person(user_id="PE.1"))
+    both = Person(phone=ANA.phone, user_id="PE.1")
+    profile = ProfileTold(number=NUMBERS[0], person=both, at=START, source="body", marketing="resume")
+    events: list[Event] = [profile, by_phone, by_user]
+    expected = state_after([[event] for event in events], two_numbers)
+    for order in permutations(events):
+        assert state_after([[event] for event in order], two_numbers) == expected
