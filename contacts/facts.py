@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from contacts.events import (
@@ -195,18 +196,20 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _error(receipt: Receipt) -> dict[str, Any]:
-    """The error under a key that sorts by time, then by code: the first key is the first error."""
+    """The error under a key that sorts by time, then by code: the first key is the first error.
+
+    The digest makes two tellings of one error that differ in anything two facts, so neither replaces the other.
+    """
     millis = int(receipt.at.timestamp() * 1000) if receipt.at else 0
     code = receipt.error_code if receipt.error_code is not None else ""
-    key = f"{millis:014d}|{code}|{receipt.error_message[:200]}"
-    return {
-        key: {
-            "code": receipt.error_code,
-            "message": receipt.error_message,
-            "word": receipt.word,
-            "error": dict(receipt.error or {}),
-        }
+    value = {
+        "code": receipt.error_code,
+        "message": receipt.error_message,
+        "word": receipt.word,
+        "error": dict(receipt.error or {}),
     }
+    digest = sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
+    return {f"{millis:014d}|{code}|{receipt.error_message[:200]}|{digest}": value}
 
 
 def as_json(value: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from contacts import people
@@ -60,10 +61,13 @@ def _apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool) -> dict[in
     raise_if_erased(told, facts.tombstones)
     messages, receipted = _messages(told)
     rows = {key: merge(event for _, event in tellings) for key, tellings in messages.items()}
-    mentions = [(index, number, event) for index, (number, event) in enumerate(told) if _mention(event)]
-    placement = Placement.of(
-        [*_asks(messages, rows, receipted), *(_ask(*mention[1:]) for mention in mentions)], newly_linked
-    )
+    mentions = [
+        (index, ask)
+        for index, (number, event) in enumerate(told)
+        if _mention(event)
+        for ask in _asks_about(number, event)
+    ]
+    placement = Placement.of([*_asks(messages, rows, receipted), *(ask for _, ask in mentions)], newly_linked)
     if placement.seeds and not alone:
         raise PeopleChanged
     written = write(rows, receipted, placement)
@@ -77,10 +81,11 @@ def _apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool) -> dict[in
         written.conversations |= written.left - people.drop_if_emptied(written.left)
     refresh(written, set(rows), facts.sessions.keys())
     about = placement.asked[len(messages) + len(receipted) :]
+    here = {index for (index, _), place in zip(mentions, about, strict=True) if place.contact_id}
     return {
         index: NOT_HERE_YET
-        for (index, _, event), place in zip(mentions, about, strict=True)
-        if isinstance(event, ProfileTold) and not place.contact_id
+        for index, _ in mentions
+        if isinstance(told[index][1], ProfileTold) and index not in here
     }
 
 
@@ -116,6 +121,7 @@ def _ask_for_message(number: PhoneNumber, key: MessageKey, row: dict[str, Any]) 
         workspace_id=number.workspace_id,
         number_id=key[0],
         wamid=key[1],
+        direction=row["direction"],
         phone=row["phone"],
         user_id=row["user_id"],
         session=row["session"],
@@ -124,6 +130,14 @@ def _ask_for_message(number: PhoneNumber, key: MessageKey, row: dict[str, Any]) 
         is_told=True,
         makes_person=row["message_type"] != "system",
     )
+
+
+def _asks_about(number: PhoneNumber, event: Event) -> list[Ask]:
+    """A profile is a fact of its phone and of its user id, and these may be two leads."""
+    ask = _ask(number, event)
+    if isinstance(event, ProfileTold) and ask.phone and ask.user_id:
+        return [replace(ask, user_id=None), replace(ask, phone=None)]
+    return [ask]
 
 
 def _ask(number: PhoneNumber, event: Event) -> Ask:

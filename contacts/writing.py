@@ -28,6 +28,7 @@ class Ask:
     workspace_id: int
     number_id: int
     wamid: str = ""
+    direction: str = ""
     phone: str | None = None
     user_id: str | None = None
     session: str = ""
@@ -48,6 +49,7 @@ class Place:
     makes_person: bool
     phone: str | None
     user_id: str | None
+    at: datetime | None
     node: int | None
     contact_id: int | None
     conversation_id: int | None
@@ -60,6 +62,11 @@ class Place:
     is_entangled: bool  # the node has no lead, but is linked to other identities
     spare_contact_id: int | None
     spare_conversation_id: int | None
+
+    @property
+    def named(self) -> tuple[str | None, str | None, datetime | None]:
+        """What its lead was told by."""
+        return (self.phone, self.user_id, self.at)
 
     @property
     def pointers(self) -> tuple[int | None, int | None]:
@@ -172,6 +179,7 @@ def _asks_as_rows(asks: list[Ask]) -> list[dict[str, Any]]:
             "workspace_id": ask.workspace_id,
             "number_id": ask.number_id,
             "wamid": ask.wamid,
+            "direction": ask.direction,
             "phone": ask.phone,
             "user_id": ask.user_id,
             "session": ask.session,
@@ -217,8 +225,8 @@ def write(
     }
     told_meanwhile = [
         wamid
-        for _, number, wamid, phone, user_id in run(WRITE_MESSAGES, [as_json(batch)])
-        if wamid and (phone, user_id) != (places[number, wamid].phone, places[number, wamid].user_id)
+        for _, number, wamid, *named in run(WRITE_MESSAGES, [as_json(batch)])
+        if wamid and tuple(named) != places[number, wamid].named
     ]
     return Written(
         contacts=placement.leads,

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from difflib import unified_diff
+from itertools import permutations
 from pprint import pformat
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 from hypothesis import HealthCheck, given, note, settings
-from hypothesis import strategies as st
 
 from contacts import sync
+from contacts.automation import apply_automation
 from contacts.events import (
+    AutomationTold,
     Event,
-    IdentityChanged,
     MessageTold,
+    NumberTold,
     Person,
     ProfileTold,
     Receipt,
@@ -27,138 +28,10 @@ from contacts.events import (
     Session,
     SessionTold,
 )
-from contacts.models import PhoneNumber, Workspace
+from contacts.models import Message, PhoneNumber, Workspace
+from contacts.numbers import apply_numbers
+from tests.histories import NUMBERS, START, Batches, brief, histories
 from tests.state import crm_state
-
-START = datetime(2026, 6, 1, tzinfo=UTC)
-PHONES = ["51900000001", "51900000002", "51900000003"]
-USERS = ["PE.1", "PE.2", "PE.3", "PE.4"]
-WAMIDS = [f"wamid.{letter}" for letter in "ABCDEFGHIJKL"]
-KINDS = [
-    "text",
-    "text",
-    "text",
-    "reaction",
-    "text",
-    "text",
-    "edit",
-    "text",
-    "image",
-    "revoke",
-    "text",
-    "request_welcome",
-]
-# Phones that change hands, people with two phones, with a phone only, with a user id only.
-PEOPLE = [
-    (PHONES[0], USERS[0]), (PHONES[0], USERS[1]), (PHONES[0], None), (PHONES[1], USERS[0]), (PHONES[1], None),
-    (None, USERS[1]), (PHONES[2], USERS[2]), (PHONES[2], None), (None, USERS[3]), (PHONES[0], None),
-    (PHONES[1], USERS[3]), (PHONES[2], USERS[0]),
-]  # fmt: skip
-NUMBERS = ["480115511990231", "512340099871245"]
-
-times = st.integers(0, 20).map(lambda minutes: START + timedelta(minutes=minutes))
-phones = st.none() | st.sampled_from(PHONES)
-users = st.none() | st.sampled_from(USERS)
-names = st.none() | st.sampled_from(["Ana", "Bea"])
-numbers = st.sampled_from(NUMBERS)
-receipts = st.builds(
-    Receipt, word=st.sampled_from(["sent", "failed", "delivered", "read", "played"]), at=times | st.none()
-)
-errors = st.builds(
-    Receipt,
-    word=st.just("failed"),
-    at=times,
-    error_code=st.just(131047) | st.just(131026),
-    error_message=st.just("no"),
-)
-told_receipts = st.lists(receipts | errors, max_size=2).map(tuple)
-
-
-@st.composite
-def messages(draw: st.DrawFn) -> MessageTold:
-    """A telling of one of a few messages. Who wrote it and what it acts on is a property of the message; what a
-    telling says of that, and everything else, may differ."""
-    wamid = draw(st.sampled_from(WAMIDS))
-    index = WAMIDS.index(wamid)
-    direction = "outbound" if index % 3 == 2 else "inbound"
-    kind = KINDS[index]
-    phone, user = PEOPLE[index]
-    person = Person(
-        phone=draw(st.sampled_from([phone, None])),
-        user_id=draw(st.sampled_from([user, None])),
-        name=draw(names),
-        username=draw(st.none() | st.just("ana")),
-    )
-    return MessageTold(
-        number=NUMBERS[index % 2],
-        wamid=wamid,
-        direction=direction,  # type: ignore[arg-type]
-        message_type=draw(st.sampled_from([kind, "unsupported"])) if kind == "text" else kind,
-        content=draw(st.sampled_from(["hola", "precio?", kind])),
-        at=draw(times),
-        timed=draw(st.sampled_from([True, True, True, False])),
-        person=person,
-        session=draw(st.none() | session_of(index)),
-        origin=draw(st.sampled_from(["cloud_api", "cloud_api", "business_app", "history_sync"])),
-        payload=draw(st.sampled_from([{}, {"body": "hola"}])),
-        media_url=draw(st.sampled_from(["", "https://app.kapso.ai/1"])),
-        target=WAMIDS[(index + 3) % len(WAMIDS)] if kind in {"reaction", "edit", "revoke"} else "",
-        receipts=draw(told_receipts) if direction == "outbound" else (),
-        referral=draw(st.none() | st.just({"source_id": "1", "headline": "Ad"})),
-    )
-
-
-def session_of(index: int) -> st.SearchStrategy[Session]:
-    """A session belongs to the person of its messages."""
-    return st.builds(
-        Session,
-        kapso_id=st.just(f"session-{PEOPLE[index]}"),
-        status=st.sampled_from(["active", "ended"]),
-        at=times,
-        messages=st.none() | st.integers(0, 3),
-        last_wamid=st.sampled_from(["", *WAMIDS[:3]]),
-        summed_up_at=st.none() | times,
-    )
-
-
-@st.composite
-def session_events(draw: st.DrawFn) -> SessionTold:
-    index = draw(st.integers(0, len(WAMIDS) - 1))
-    phone, user = PEOPLE[index]
-    person = Person(phone=draw(st.sampled_from([phone, None])), user_id=draw(st.sampled_from([user, None])))
-    return SessionTold(number=NUMBERS[index % 2], session=draw(session_of(index)), person=person)
-
-
-@st.composite
-def changes(draw: st.DrawFn) -> IdentityChanged:
-    return IdentityChanged(
-        number=draw(numbers),
-        before=draw(
-            st.builds(Person, phone=st.sampled_from(PHONES))
-            | st.builds(Person, user_id=st.sampled_from(USERS))
-        ),
-        after=draw(st.builds(Person, phone=phones, user_id=st.sampled_from(USERS))),
-        at=draw(times),
-    )
-
-
-events = st.one_of(
-    messages(),
-    messages(),
-    messages(),
-    changes(),
-    st.builds(ReceiptsTold, number=numbers, wamid=st.sampled_from(WAMIDS), receipts=told_receipts),
-    session_events(),
-    st.builds(
-        ProfileTold,
-        number=numbers,
-        person=st.builds(Person, phone=st.sampled_from(PHONES), name=st.sampled_from(["Cleo", "Dora"])),
-        at=times,
-        source=st.sampled_from(["body-1", "body-2"]),
-        counts_as_activity=st.just(True),
-        marketing=st.sampled_from(["", "stop", "resume"]),
-    ),
-)
 
 
 @pytest.fixture
@@ -167,24 +40,6 @@ def two_numbers(db: None) -> dict[str, PhoneNumber]:
     return {
         number: PhoneNumber.objects.create(workspace=workspace, phone_number_id=number) for number in NUMBERS
     }
-
-
-def brief(event: Event) -> str:
-    """The event without what it leaves at its default."""
-    said = [
-        f"{field.name}={getattr(event, field.name)}"
-        for field in fields(event)
-        if getattr(event, field.name) != field.default and field.name not in ("number", "content")
-    ]
-    text = f"{type(event).__name__}({', '.join(said)})"
-    for noise in (
-        "datetime.datetime(2026, 6, 1, ",
-        ", tzinfo=datetime.timezone.utc)",
-        "2026-06-01 ",
-        ":00+00:00",
-    ):
-        text = text.replace(noise, "")
-    return re.sub(r"\w+=None,? ?", "", text)
 
 
 class _UndoError(Exception):
@@ -197,7 +52,7 @@ def state_after(batches: Sequence[Sequence[Event]], numbers: dict[str, PhoneNumb
     try:
         with transaction.atomic():
             for batch in batches:
-                sync.apply([(numbers[event.number], event) for event in batch], alone=True)
+                _apply(batch, numbers)
             connection.check_constraints()
             state = crm_state()
             raise _UndoError
@@ -205,24 +60,140 @@ def state_after(batches: Sequence[Sequence[Event]], numbers: dict[str, PhoneNumb
         return state
 
 
-@st.composite
-def histories(draw: st.DrawFn) -> tuple[list[Event], list[list[Event]]]:
-    history = draw(st.lists(events, min_size=1, max_size=12))
-    shuffled = draw(st.permutations(history + draw(st.lists(st.sampled_from(history), max_size=4))))
-    cuts = sorted(draw(st.sets(st.integers(1, max(1, len(shuffled) - 1)), max_size=6)))
-    batches = [shuffled[a:b] for a, b in zip([0, *cuts], [*cuts, len(shuffled)], strict=True)]
-    return history, [batch for batch in batches if batch]
+def _apply(batch: Sequence[Event], numbers: dict[str, PhoneNumber]) -> None:
+    """As kapso_sync.sync does it."""
+    apart = [event for event in batch if isinstance(event, AutomationTold | NumberTold)]
+    told = [(numbers[event.number], event) for event in batch if event not in apart]
+    sync.apply(told, alone=True)
+    apply_numbers([(numbers[event.number], event) for event in apart if isinstance(event, NumberTold)])
+    apply_automation([(event, None) for event in apart if isinstance(event, AutomationTold)])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(histories())
-def test_any_order_and_duplication_ends_in_the_same_crm(
-    two_numbers: dict[str, PhoneNumber], history: tuple[list[Event], list[list[Event]]]
-) -> None:
+def check(history: tuple[list[Event], Batches], numbers: dict[str, PhoneNumber]) -> None:
     in_order, shuffled = history
-    one_by_one = state_after([[event] for event in in_order], two_numbers)
-    otherwise = state_after(shuffled, two_numbers)
+    one_by_one = state_after([[event] for event in in_order], numbers)
+    otherwise = state_after(shuffled, numbers)
     note("\n".join(["in order:", *map(brief, in_order), "otherwise:"]))
     note("\n--\n".join("\n".join(map(brief, batch)) for batch in shuffled))
     note("\n".join(unified_diff(pformat(one_by_one).split("\n"), pformat(otherwise).split("\n"), n=4)))
     assert otherwise == one_by_one
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(histories())
+def test_any_order_and_duplication_ends_in_the_same_crm(
+    two_numbers: dict[str, PhoneNumber], history: tuple[list[Event], Batches]
+) -> None:
+    check(history, two_numbers)
+
+
+ANA = Person(phone="51900000001")
+
+
+def ours(**fields: Any) -> MessageTold:
+    """A telling of one message of ours, to ana."""
+    told: dict[str, Any] = {"number": NUMBERS[0], "wamid": "wamid.A1", "direction": "outbound"}
+    told |= {"message_type": "text", "content": "hola", "at": START, "person": ANA}
+    return MessageTold(**told | fields)
+
+
+def failure(minute: int, code: int | None, text: str) -> Receipt:
+    at = START + timedelta(minutes=minute)
+    return Receipt(word="failed", at=at, error_code=code, error_message=text)
+
+
+@pytest.mark.parametrize(
+    ("later", "earlier", "shown"),
+    [
+        ((5, 131047, "too late"), (1, 131026, "no WhatsApp"), (131026, "no WhatsApp")),
+        ((5, 131047, "too late"), (1, None, "Delivery failed"), (131047, "too late")),
+    ],
+)
+def test_of_two_errors_the_first_that_explains_is_shown_as_a_whole(
+    two_numbers: dict[str, PhoneNumber], later: Any, earlier: Any, shown: Any
+) -> None:
+    for one in (later, earlier, later):
+        _apply([ours(receipts=(failure(*one),))], two_numbers)
+    assert Message.objects.values_list("error_code", "error_message").get() == shown
+
+
+def test_a_telling_that_mistakes_our_message_for_theirs_takes_no_receipt_from_it(
+    two_numbers: dict[str, PhoneNumber],
+) -> None:
+    read = Receipt(word="read", at=START + timedelta(minutes=3))
+    _apply([ours(receipts=(failure(1, 131047, "too late"),))], two_numbers)
+    theirs = ours(
+        direction="inbound", receipts=(Receipt(word="error", at=START, error_message="unsupported"),)
+    )
+    _apply([theirs, ReceiptsTold(number=NUMBERS[0], wamid="wamid.A1", receipts=(read,))], two_numbers)
+    row = Message.objects.get()
+    assert (row.direction, row.status, row.read_at) == ("outbound", "read", read.at)
+    assert (row.error_code, row.error_message) == (131047, "too late")
+
+
+def test_a_system_line_at_one_number_finds_the_lead_that_is_made_at_another(
+    two_numbers: dict[str, PhoneNumber],
+) -> None:
+    line = ours(wamid="wamid.line", direction="inbound", message_type="system")
+    writes = ours(wamid="wamid.first", direction="inbound", number=NUMBERS[1])
+    assert state_after([[line], [writes]], two_numbers) == state_after([[writes], [line]], two_numbers)
+    _apply([line], two_numbers)
+    _apply([writes], two_numbers)
+    assert not Message.objects.filter(contact=None).exists()
+
+
+def test_a_message_known_by_its_session_alone_finds_the_lead_that_is_made_at_another_number(
+    two_numbers: dict[str, PhoneNumber],
+) -> None:
+    session = Session(kapso_id="session", status="active", at=START)
+    nameless = ours(wamid="wamid.nameless", direction="inbound", person=Person(), session=session)
+    whose = SessionTold(number=NUMBERS[0], session=session, person=ANA)
+    writes = ours(wamid="wamid.first", direction="inbound", number=NUMBERS[1])
+    expected = state_after([[writes], [whose], [nameless]], two_numbers)
+    events: list[Event] = [nameless, whose, writes]
+    for order in permutations(events):
+        assert state_after([[event] for event in order], two_numbers) == expected
+
+
+def test_a_revoked_edit_leaves_the_text_of_before(two_numbers: dict[str, PhoneNumber]) -> None:
+    original = ours()
+    edit = ours(wamid="wamid.E", message_type="edit", content="new", target="wamid.A1")
+    revoke = ours(wamid="wamid.R", message_type="revoke", content="", target="wamid.E")
+    events: list[Event] = [original, edit, revoke]
+    expected = state_after([events], two_numbers)
+    for order in permutations(events):
+        assert state_after([[event] for event in order], two_numbers) == expected
+    _apply(events, two_numbers)
+    assert Message.objects.get(kapso_message_id="wamid.A1").content == "hola"
+
+
+def test_once_revoked_stays_revoked_though_tellings_disagree_on_the_side(
+    two_numbers: dict[str, PhoneNumber],
+) -> None:
+    revoke = {"wamid": "wamid.R", "message_type": "revoke", "content": "", "target": "wamid.A1"}
+    events: list[Event] = [ours(direction="inbound"), ours(direction="inbound", **revoke), ours(**revoke)]
+    expected = state_after([events], two_numbers)
+    for order in permutations(events):
+        assert state_after([[event] for event in order], two_numbers) == expected
+    _apply(events, two_numbers)
+    assert Message.objects.get(kapso_message_id="wamid.A1").content == ""
+
+
+def test_one_error_told_in_two_ways_is_kept_in_both(two_numbers: dict[str, PhoneNumber]) -> None:
+    brief_error = failure(1, 131047, "too late")
+    long_error = replace(brief_error, error={"title": "Re-engagement message"})
+    one, other = ours(receipts=(brief_error,)), ours(receipts=(long_error,))
+    assert state_after([[one], [other]], two_numbers) == state_after([[other], [one]], two_numbers)
+
+
+def test_a_profile_that_names_a_phone_and_a_user_id_counts_for_the_leads_of_both(
+    two_numbers: dict[str, PhoneNumber],
+) -> None:
+    by_phone = ours(wamid="wamid.P", direction="inbound")
+    by_user = ours(wamid="wamid.U", direction="inbound", person=Person(user_id="PE.1"))
+    both = Person(phone=ANA.phone, user_id="PE.1")
+    profile = ProfileTold(number=NUMBERS[0], person=both, at=START, source="body", marketing="resume")
+    events: list[Event] = [profile, by_phone, by_user]
+    expected = state_after([[event] for event in events], two_numbers)
+    for order in permutations(events):
+        assert state_after([[event] for event in order], two_numbers) == expected

@@ -157,7 +157,7 @@ class MessageReceipt(models.Model):
     delivered_at = models.DateTimeField(null=True)
     read_at = models.DateTimeField(null=True)
     played_at = models.DateTimeField(null=True)
-    # Keys sort by time, so the first key is the first error: {"<milliseconds>|<code>|<text>": {...}}.
+    # Keys sort by time, so the first key is the first error: {"<milliseconds>|<code>|<text>|<digest>": {...}}.
     errors = models.JSONField(default=dict, db_default={})
     # Words that are not in the ranking: {"<word>|<time>": true}.
     other_words = models.JSONField(default=dict, db_default={})

@@ -6,8 +6,12 @@ from __future__ import annotations
 PLACE_MESSAGES = """
 WITH ask AS MATERIALIZED (
     SELECT row.* FROM jsonb_to_recordset(%s::jsonb) AS row (
-        idx int, workspace_id bigint, number_id bigint, wamid text, phone text, user_id text, session text,
-        at timestamptz, phone_rank text, user_rank text, session_rank text, is_told boolean, makes_person boolean)
+        idx int, workspace_id bigint, number_id bigint, wamid text, direction text, phone text, user_id text,
+        session text, at timestamptz, phone_rank text, user_rank text, session_rank text, is_told boolean, makes_person boolean)
+), at_number AS (
+    SELECT DISTINCT ask.workspace_id, n.id AS number_id, ask.phone, ask.user_id
+    FROM ask JOIN contacts_phonenumber n USING (workspace_id)
+    WHERE COALESCE(ask.phone, ask.user_id) IS NOT NULL
 ), merged AS (
     SELECT 'ask' AS what, ask.idx, COALESCE(m.workspace_id, ask.workspace_id) AS workspace_id, ask.number_id,
            m.id AS message_id,
@@ -19,26 +23,37 @@ WITH ask AS MATERIALIZED (
                 ELSE COALESCE(m.user_id, CASE WHEN m.id IS NULL THEN ask.user_id END) END AS user_id,
            CASE WHEN ask.session_rank > COALESCE(m.told->>'session', '') COLLATE "C" THEN ask.session
                 ELSE COALESCE(m.kapso_conversation_id, ask.session) END AS session,
-           COALESCE(CASE WHEN m.direction = 'inbound' THEN LEAST(m.sent_at, ask.at) ELSE r.sent_at END,
-                    LEAST(m.earliest_at, ask.at, r.accepted_at, r.failed_at, r.delivered_at, r.read_at, r.played_at)
-           ) AS at,
+           -- As WRITE_MESSAGES will have it: its `_fate`.
+           COALESCE(r.sent_at, LEAST(m.earliest_at, ask.at, r.accepted_at, r.failed_at, r.delivered_at, r.read_at,
+                                     r.played_at)) AS at,
            m.contact_id, m.conversation_id, m.phone AS old_phone, m.user_id AS old_user, m.sent_at AS old_at
     FROM ask
     LEFT JOIN contacts_message m
         ON ask.wamid <> '' AND m.phone_number_id = ask.number_id AND m.kapso_message_id = ask.wamid
     LEFT JOIN contacts_messagereceipt r
         ON ask.wamid <> '' AND r.phone_number_id = ask.number_id AND r.kapso_message_id = ask.wamid
+        AND 'outbound' IN (ask.direction, m.direction)
     UNION ALL
     SELECT 'waiting', row_number() OVER (ORDER BY m.id)::int, m.workspace_id, m.phone_number_id, m.id,
            true, m.message_type <> 'system', m.phone, m.user_id, m.kapso_conversation_id, m.sent_at,
            m.contact_id, m.conversation_id, m.phone, m.user_id, m.sent_at
     FROM (
-        SELECT m.id FROM ask JOIN contacts_message m ON m.phone_number_id = ask.number_id
+        -- Whatever waits for a person waits for them at every number of the workspace.
+        SELECT m.id FROM at_number ask JOIN contacts_message m
+            ON m.phone_number_id = ask.number_id AND m.workspace_id = ask.workspace_id
         WHERE m.contact_id IS NULL AND (m.phone = ask.phone OR m.user_id = ask.user_id)
         UNION
         -- Messages that name nobody are their session's, and it may have turned out to be somebody else's.
-        SELECT m.id FROM ask JOIN contacts_message m
-            ON m.phone_number_id = ask.number_id AND m.kapso_conversation_id = ask.session
+        SELECT m.id FROM (
+            SELECT number_id, session FROM ask WHERE session <> ''
+            UNION
+            SELECT ask.number_id, s.kapso_conversation_id FROM at_number ask JOIN contacts_kapsosession s
+                ON s.phone_number_id = ask.number_id AND s.phone = ask.phone AND s.conversation_id IS NULL
+            UNION
+            SELECT ask.number_id, s.kapso_conversation_id FROM at_number ask JOIN contacts_kapsosession s
+                ON s.phone_number_id = ask.number_id AND s.user_id = ask.user_id AND s.conversation_id IS NULL
+        ) AS told JOIN contacts_message m
+            ON m.phone_number_id = told.number_id AND m.kapso_conversation_id = told.session
         WHERE m.kapso_conversation_id <> '' AND m.phone IS NULL AND m.user_id IS NULL
     ) AS waiting
     JOIN contacts_message m USING (id)
@@ -69,7 +84,7 @@ WITH ask AS MATERIALIZED (
     LEFT JOIN contacts_conversation thread
         ON thread.id = s.conversation_id AND thread.workspace_id = merged.workspace_id
 )
-SELECT what, idx, workspace_id, number_id, message_id, is_message, makes_person, phone, user_id, node,
+SELECT what, idx, workspace_id, number_id, message_id, is_message, makes_person, phone, user_id, at, node,
        lead AS contact_id,
        COALESCE((SELECT id FROM contacts_conversation c WHERE c.contact_id = lead AND c.phone_number_id = number_id),
                 CASE WHEN lead = placed.contact_id THEN placed.conversation_id END) AS conversation_id,

@@ -31,6 +31,7 @@ _TOLD = ", ".join(
     f"'{name}', GREATEST((known.told->>'{name}') COLLATE \"C\", (EXCLUDED.told->>'{name}') COLLATE \"C\")"
     for name in (
         "body", "media_url", "transcript", "reply_to", "target", "referral", "phone", "user_id", "session",
+        "inbound", "outbound",
     )
 )  # fmt: skip
 
@@ -39,24 +40,49 @@ _STATUSES = "ARRAY['pending', 'sent', 'failed', 'delivered', 'read']"
 _STATUS_OF_RANK = (
     "(ARRAY['pending', 'pending', 'sent', 'failed', 'delivered', 'read', 'read'])[1 + COALESCE(r.rank, 0)]"
 )
+_FATE = "status, sent_at, earliest_at, delivered_at, read_at, failed_at, error_code, error_message"
 
 
-def _furthest(one: str, other: str) -> str:
-    return (
-        f"COALESCE(({_STATUSES})[GREATEST(array_position({_STATUSES}, {one}::text), "
-        f"array_position({_STATUSES}, {other}::text))], 'received')"
-    )
+def _fate(number: str, wamid: str, *, direction: str, earliest: str, known: str = "") -> str:
+    """What became of a message: `_FATE` from its receipts, and from what its row says already.
+
+    Only a message of ours has statuses. So this is asked for once all tellings have agreed on whose it is. Of several
+    errors the first counts, as a whole; one that names its code counts before one that only says that it failed.
+    """
+
+    def kept(column: str) -> str:
+        return f"{known}.{column}" if known else "NULL"
+
+    furthest = f"GREATEST(array_position({_STATUSES}, {kept('status')}::text), array_position({_STATUSES}, {_STATUS_OF_RANK}))"
+    return f"""
+        SELECT CASE WHEN {direction} = 'outbound' THEN ({_STATUSES})[{furthest}]
+                    ELSE COALESCE({kept("status")}, 'received') END AS status,
+               COALESCE(r.sent_at, first.at) AS sent_at, first.at AS earliest_at,
+               LEAST({kept("delivered_at")}, r.delivered_at) AS delivered_at,
+               LEAST({kept("read_at")}, r.read_at, r.played_at) AS read_at,
+               LEAST({kept("failed_at")}, r.failed_at) AS failed_at,
+               CASE WHEN error.key IS NULL THEN {kept("error_code")} ELSE error.code END AS error_code,
+               CASE WHEN error.key IS NULL THEN {f"{known}.error_message" if known else "''"}
+                    ELSE error.message END AS error_message
+        FROM (SELECT {direction} = 'outbound' AS is_ours) AS it
+        LEFT JOIN contacts_messagereceipt every
+            ON every.phone_number_id = {number} AND every.kapso_message_id = {wamid}
+        LEFT JOIN contacts_messagereceipt r ON r.id = every.id AND it.is_ours
+        CROSS JOIN LATERAL (
+            SELECT LEAST({earliest}, r.accepted_at, r.failed_at, r.delivered_at, r.read_at, r.played_at) AS at
+        ) AS first
+        LEFT JOIN LATERAL (
+            SELECT e.key, (e.value->>'code')::integer AS code, e.value->>'message' AS message
+            FROM jsonb_each(every.errors) e WHERE it.is_ours OR e.value->>'word' = 'error'
+            ORDER BY e.value->>'code' IS NULL, e.key COLLATE "C" LIMIT 1
+        ) AS error ON true"""
 
 
-_RECEIPT_TIMES = "r.accepted_at, r.failed_at, r.delivered_at, r.read_at, r.played_at"
-_FIRST_ERROR = """
-    LEFT JOIN LATERAL (
-        SELECT (e.value->>'code')::integer AS code, e.value->>'message' AS message
-        FROM jsonb_each({receipt}.errors) e
-        WHERE {direction} = 'outbound' OR e.value->>'word' = 'error'
-        ORDER BY e.key COLLATE "C" LIMIT 1
-    ) error ON true
-"""
+_FATE_OF_BOTH = _fate(
+    "EXCLUDED.phone_number_id", "EXCLUDED.kapso_message_id",
+    direction="GREATEST(known.direction, EXCLUDED.direction)",  # outbound, once anything says so
+    earliest="known.earliest_at, EXCLUDED.earliest_at", known="known",
+)  # fmt: skip
 
 WRITE_MESSAGES = f"""
 WITH batch AS MATERIALIZED (
@@ -83,25 +109,23 @@ WITH batch AS MATERIALIZED (
 ), told AS (
     INSERT INTO contacts_message AS known (
         workspace_id, phone_number_id, contact_id, conversation_id, kapso_message_id, direction, message_type,
-        content, payload, media_url, transcript, origin, status, sent_at, earliest_at, delivered_at, read_at,
-        failed_at, error_code, error_message, reply_to_kapso_id, target_kapso_id, referral, phone, user_id,
-        kapso_conversation_id, told)
+        content, payload, media_url, transcript, origin, {
+    _FATE
+}, reply_to_kapso_id, target_kapso_id, referral,
+        phone, user_id, kapso_conversation_id, told)
     SELECT row.workspace_id, row.number_id, row.contact_id, row.conversation_id, row.wamid, row.direction,
            row.message_type, row.content, row.payload, row.media_url, row.transcript, row.origin,
-           CASE WHEN row.direction = 'inbound' THEN 'received' ELSE {_STATUS_OF_RANK} END,
-           COALESCE(r.sent_at, LEAST(row.earliest_at, {_RECEIPT_TIMES})),
-           LEAST(row.earliest_at, {_RECEIPT_TIMES}), r.delivered_at,
-           LEAST(r.read_at, r.played_at), r.failed_at, error.code, COALESCE(error.message, ''),
+           {", ".join(f"fate.{column}" for column in _FATE.split(", "))},
            row.reply_to, row.target, row.referral, row.phone, row.user_id, row.session, row.told
     FROM batch, jsonb_to_recordset(j->'messages') AS row (
         workspace_id bigint, number_id bigint, wamid text, contact_id bigint, conversation_id bigint,
         direction text, message_type text, content text, payload jsonb, media_url text, transcript text,
         origin text, earliest_at timestamptz, reply_to text, target text, referral jsonb, phone text,
         user_id text, session text, told jsonb)
-    LEFT JOIN contacts_messagereceipt known
-        ON known.phone_number_id = row.number_id AND known.kapso_message_id = row.wamid
-    LEFT JOIN contacts_messagereceipt r ON r.id = known.id AND row.direction = 'outbound'
-    {_FIRST_ERROR.format(receipt="known", direction="row.direction")}
+    CROSS JOIN LATERAL ({
+    _fate("row.number_id", "row.wamid", direction="row.direction", earliest="row.earliest_at")
+}
+    ) AS fate
     ORDER BY row.number_id, row.wamid COLLATE "C"
     ON CONFLICT (phone_number_id, kapso_message_id) DO UPDATE SET
         contact_id = COALESCE(EXCLUDED.contact_id, known.contact_id),
@@ -111,47 +135,33 @@ WITH batch AS MATERIALIZED (
         content_before_edit = CASE WHEN {_BODY_IS_BETTER} AND known.content_before_edit IS NOT NULL
                                    THEN EXCLUDED.content ELSE known.content_before_edit END,
         {_MERGED},
-        direction = GREATEST(known.direction, EXCLUDED.direction),  -- outbound, once anything says so
+        direction = GREATEST(known.direction, EXCLUDED.direction),
         origin = CASE WHEN array_position(ARRAY['history_sync', 'cloud_api', 'business_app'], EXCLUDED.origin::text)
                          > COALESCE(array_position(ARRAY['history_sync', 'cloud_api', 'business_app'], known.origin::text), 0)
                       THEN EXCLUDED.origin ELSE known.origin END,
-        status = {_furthest("known.status", "EXCLUDED.status")},
-        earliest_at = LEAST(known.earliest_at, EXCLUDED.earliest_at),
-        sent_at = COALESCE(
-            (SELECT r.sent_at FROM contacts_messagereceipt r
-             WHERE r.phone_number_id = EXCLUDED.phone_number_id AND r.kapso_message_id = EXCLUDED.kapso_message_id
-               AND 'outbound' IN (known.direction, EXCLUDED.direction)),
-            LEAST(known.earliest_at, EXCLUDED.earliest_at)),
-        delivered_at = LEAST(known.delivered_at, EXCLUDED.delivered_at),
-        read_at = LEAST(known.read_at, EXCLUDED.read_at),
-        failed_at = LEAST(known.failed_at, EXCLUDED.failed_at),
-        error_code = COALESCE(EXCLUDED.error_code, known.error_code),
-        error_message = COALESCE(NULLIF(EXCLUDED.error_message, ''), known.error_message),
+        ({_FATE}) = ({_FATE_OF_BOTH}
+        ),
         told = jsonb_strip_nulls(jsonb_build_object({_TOLD}))
-    RETURNING phone_number_id, kapso_message_id, phone, user_id
+    RETURNING phone_number_id, kapso_message_id, phone, user_id, sent_at
 ), receipted AS (
     UPDATE contacts_message known SET
         contact_id = COALESCE(row.contact_id, known.contact_id),
         conversation_id = COALESCE(row.conversation_id, known.conversation_id),
-        status = CASE WHEN row.direction = 'inbound' THEN known.status
-                      ELSE {_furthest("known.status", _STATUS_OF_RANK)} END,
-        earliest_at = LEAST(known.earliest_at, {_RECEIPT_TIMES}),
-        sent_at = COALESCE(r.sent_at, LEAST(known.earliest_at, {_RECEIPT_TIMES})),
-        delivered_at = LEAST(known.delivered_at, r.delivered_at),
-        read_at = LEAST(known.read_at, r.read_at, r.played_at),
-        failed_at = LEAST(known.failed_at, r.failed_at),
-        error_code = COALESCE(error.code, known.error_code),
-        error_message = COALESCE(NULLIF(error.message, ''), known.error_message)
+        ({_FATE}) = ({
+    _fate(
+        "known.phone_number_id",
+        "known.kapso_message_id",
+        direction="known.direction",
+        earliest="known.earliest_at",
+        known="known",
+    )
+}
+        )
     FROM (
-        SELECT m.id, m.direction, m.phone_number_id, m.kapso_message_id,
-               (heard->>2)::bigint AS contact_id, (heard->>3)::bigint AS conversation_id
+        SELECT m.id, (heard->>2)::bigint AS contact_id, (heard->>3)::bigint AS conversation_id
         FROM batch, jsonb_array_elements(j->'receipted') AS heard
         JOIN contacts_message m ON m.phone_number_id = (heard->>0)::bigint AND m.kapso_message_id = heard->>1
     ) AS row
-    LEFT JOIN contacts_messagereceipt r
-        ON r.phone_number_id = row.phone_number_id AND r.kapso_message_id = row.kapso_message_id
-        AND row.direction = 'outbound'
-    {_FIRST_ERROR.format(receipt="r", direction="'outbound'")}
     WHERE known.id = row.id
 ), waiting AS (
     UPDATE contacts_message m SET contact_id = (row->>1)::bigint, conversation_id = (row->>2)::bigint
@@ -161,7 +171,7 @@ WITH batch AS MATERIALIZED (
 )
 -- Writers of a lead wait for each other here. REFRESH_DERIVED, a statement later, then sees all that the one before
 -- has written; waiting there, it would overwrite it with what it had computed before.
-SELECT c.id, NULL::bigint, NULL::text, NULL::text, NULL::text FROM (
+SELECT c.id, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::timestamptz FROM (
     SELECT c.id FROM contacts_contact c WHERE c.id IN (
         SELECT row::bigint FROM batch, jsonb_array_elements_text(j->'leads') AS row
         UNION
@@ -174,7 +184,7 @@ SELECT c.id, NULL::bigint, NULL::text, NULL::text, NULL::text FROM (
     ORDER BY c.id FOR NO KEY UPDATE
 ) AS c
 UNION ALL
--- Of whom each message is now known to be: somebody else may have told of it at the same time, naming another identity.
--- Compared by the caller: PostgreSQL would read the whole batch again for each of its messages.
-SELECT NULL, told.phone_number_id, told.kapso_message_id, told.phone, told.user_id FROM told
+-- Of whom each message is now known to be, and from when: somebody else may have told of it at the same time, naming
+-- another identity or time. Compared by the caller: PostgreSQL would read the whole batch again for each message.
+SELECT NULL, told.phone_number_id, told.kapso_message_id, told.phone, told.user_id, told.sent_at FROM told
 """

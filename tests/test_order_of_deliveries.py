@@ -1,0 +1,104 @@
+"""Any order and duplication of stored deliveries ends in the same CRM, live or replayed in any batches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from difflib import unified_diff
+from pprint import pformat
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from contacts.models import PhoneNumber, Workspace
+from kapso_sync import sync
+from kapso_sync.models import WebhookDelivery
+from tests.builders import RECEIVED, message, moment
+from tests.deliveries import FIRST_RECEIVED, NUMBERS, Posted, histories
+from tests.state import crm_state
+
+
+@pytest.fixture
+def registered(db: None) -> list[PhoneNumber]:
+    workspace = Workspace.objects.create(name="Lima", slug="lima")
+    return [
+        PhoneNumber.objects.create(workspace=workspace, phone_number_id=number, display_phone_number=phone)
+        for number, phone in zip(NUMBERS, ("5115550142", "551150200143"), strict=True)
+    ]
+
+
+class _UndoError(Exception):
+    pass
+
+
+def state_after(come: Callable[[], None]) -> Any:
+    """The CRM after that happened to empty tables; nothing of it stays."""
+    state = None
+    try:
+        with transaction.atomic():
+            come()
+            connection.check_constraints()
+            assert not list(WebhookDelivery.objects.filter(status="failed").values_list("error", flat=True))
+            state = crm_state()
+            raise _UndoError
+    except _UndoError:
+        return state
+
+
+def _delivery(posted: Posted) -> WebhookDelivery:
+    return WebhookDelivery.of(posted.body, posted.headers, received_at=posted.received_at)
+
+
+def live(posts: Sequence[Posted], numbers: list[PhoneNumber]) -> None:
+    for posted in posts:
+        sync.receive(_delivery(posted), numbers)
+
+
+def replayed(posts: Sequence[Posted], sizes: Sequence[int]) -> None:
+    """All stored first, then replayed in batches of these sizes, again and again."""
+    for posted in posts:
+        _delivery(posted).store()
+    waiting = list(WebhookDelivery.objects.replayable())
+    for size in [*sizes, len(waiting)]:
+        batch, waiting = waiting[:size], waiting[size:]
+        if batch:
+            sync.replay(batch)
+
+
+def check(
+    history: tuple[list[Posted], list[Posted]], sizes: Sequence[int], numbers: list[PhoneNumber]
+) -> None:
+    in_order, shuffled = history
+    note("\n".join(["in order:", *map(_brief, in_order), "otherwise:", *map(_brief, shuffled)]))
+    expected = state_after(lambda: live(in_order, numbers))
+    for way, come in {
+        "live in another order": lambda: live(shuffled, numbers),
+        f"replayed by {sizes}": lambda: replayed(shuffled, sizes),
+    }.items():
+        state = state_after(come)
+        note(way)
+        note("\n".join(unified_diff(pformat(expected).split("\n"), pformat(state).split("\n"), n=4)))
+        assert state == expected
+
+
+def _brief(posted: Posted) -> str:
+    return f"{posted.received_at:%M:%S} {posted.event} {posted.copy} {posted.body.decode(errors='replace')}"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(histories(), st.lists(st.integers(1, 6), max_size=3))
+def test_any_order_and_duplication_of_deliveries_ends_in_the_same_crm(
+    registered: list[PhoneNumber], history: tuple[list[Posted], list[Posted]], sizes: list[int]
+) -> None:
+    check(history, sizes, registered)
+
+
+@pytest.mark.xfail(reason="identities and sessions keep the newest time told, and cannot take one back")
+def test_copies_of_a_message_without_a_time_count_at_the_earliest(registered: list[PhoneNumber]) -> None:
+    """Where the copy that came first is stored last: two servers whose clocks differ, or two requests that race."""
+    body = json.dumps(message("wamid.A0", None, session="session")).encode()
+    first, second = (Posted(body, RECEIVED, moment(FIRST_RECEIVED + index), copy=index) for index in range(2))
+    check(([first, second], [second, first]), [], registered)
