@@ -12,9 +12,10 @@ This runs under the workspace's people lock, alone, and costs a fixed number of 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -112,48 +113,75 @@ class Tie:
 
 
 @dataclass(slots=True)
+class Writers:
+    """Who holds messages that make a person, and in which rows those are (or were, until this batch)."""
+
+    spare_leads: dict[int, int]  # node -> id of a lead to be made if needed
+    rows: dict[int, set[int]]  # node -> rows
+
+    def rows_of(self, group: set[int]) -> set[int]:
+        return {row for node in group for row in self.rows.get(node, ())}
+
+    def __contains__(self, group: set[int]) -> bool:
+        return not self.spare_leads.keys().isdisjoint(group)
+
+
+@dataclass(slots=True)
 class Assignment:
     """Which lead each person gets: the oldest row that was made for one of their identities.
 
     A person without messages keeps only a row that somebody made by hand. A row that the sync made for messages
-    which turned out to be another person's goes with the messages.
+    which turned out to be another person's goes with the messages, and is that person's own from then on.
     """
 
     lead_of: dict[int, int] = field(default_factory=dict)  # node -> lead
+    homes: dict[int, int | None] = field(
+        default_factory=dict
+    )  # node -> the row that is to be its home, if another
     merged: dict[int, int] = field(default_factory=dict)  # row -> the lead it is merged into
     living: set[int] = field(default_factory=set)
     leaderless: list[set[int]] = field(default_factory=list)  # persons with messages, and no row yet
 
     @classmethod
-    def of(cls, evidence: Evidence, writers: set[int]) -> Assignment:
+    def of(cls, evidence: Evidence, writers: Writers) -> Assignment:
         assignment = cls()
         oldest_first = sorted(evidence.groups(), key=lambda group: min(evidence.nodes[n].age for n in group))
         claimed, stray = _claims(evidence, oldest_first, writers)
         for index, group in enumerate(oldest_first):
             rows = sorted(row for row, claimant in claimed.items() if claimant == index)
             if rows:
-                assignment._settle(group, rows)
-            elif group & writers:
-                if stray:
-                    assignment._settle(group, [stray.pop(0)])
-                else:
-                    assignment.leaderless.append(group)
-        if stray and assignment.living:
-            assignment.merged |= dict.fromkeys(stray, min(assignment.living))
+                assignment.give(group, rows[0])
+                assignment.merged |= dict.fromkeys(rows[1:], rows[0])
+            elif group in writers:
+                assignment._house(group, sorted(stray & writers.rows_of(group)), evidence)
+        assignment._merge_strays(stray - assignment.living, oldest_first, writers)
         return assignment
-
-    def _settle(self, group: set[int], rows: list[int]) -> None:
-        self.give(group, rows[0])
-        self.merged |= dict.fromkeys(rows[1:], rows[0])
 
     def give(self, group: set[int], lead: int) -> None:
         self.lead_of |= dict.fromkeys(group, lead)
         self.living.add(lead)
 
+    def _house(self, group: set[int], strays: list[int], evidence: Evidence) -> None:
+        """In the row where their messages are, if it is nobody's any more; else they need a new one."""
+        row = next((row for row in strays if row not in self.living), None)
+        if row is None:
+            self.leaderless.append(group)
+            return
+        self.give(group, row)
+        self.homes |= {node.id: None for node in evidence.nodes.values() if node.home == row}
+        self.homes[min(group, key=lambda node: evidence.nodes[node].age)] = row
 
-def _claims(
-    evidence: Evidence, groups: list[set[int]], writers: set[int]
-) -> tuple[dict[int, int], list[int]]:
+    def _merge_strays(self, strays: set[int], oldest_first: list[set[int]], writers: Writers) -> None:
+        """Rows that nobody needs go where their messages went."""
+        for group in reversed(oldest_first):
+            lead = self.lead_of.get(next(iter(group)))
+            if lead is not None:
+                self.merged |= dict.fromkeys(strays & writers.rows_of(group), lead)
+        if self.living:
+            self.merged |= dict.fromkeys(strays - self.merged.keys(), min(self.living))
+
+
+def _claims(evidence: Evidence, groups: list[set[int]], writers: Writers) -> tuple[dict[int, int], set[int]]:
     """Which group each row goes with; and the rows that none has a claim to.
 
     A row goes with the user id that it was made for, else with the phone; the older identity first.
@@ -167,9 +195,9 @@ def _claims(
         rows.add(node.home)
         first_holder = evidence.holder(node.id, datetime.min.replace(tzinfo=UTC))
         group = group_of[first_holder]
-        if node.home_is_by_hand or groups[group] & writers:
+        if node.home_is_by_hand or groups[group] in writers:
             claimed.setdefault(node.home, group)
-    return claimed, sorted(rows - claimed.keys())
+    return claimed, rows - claimed.keys()
 
 
 def lock_alone(workspaces: Iterable[int]) -> None:
@@ -180,21 +208,28 @@ def lock_alone(workspaces: Iterable[int]) -> None:
     )
 
 
-def regroup(seeds: set[int], leads: set[int], *, by: User | None = None) -> Written:
+def regroup(
+    seeds: set[int],
+    leads: set[int],
+    *,
+    went: Mapping[int, set[int]] = MappingProxyType({}),
+    by: User | None = None,
+) -> Written:
     """Derive the persons around these identities and leads, and put everything of theirs where it belongs.
 
-    `by` is whose decision it is, where it is somebody's.
+    `went` says of identities which leads messages of theirs came from in this batch. `by` is whose decision it is,
+    where it is somebody's.
     """
     evidence = load(seeds, leads)
     homes = {node.home for node in evidence.nodes.values() if node.home}
-    spare_leads = _writers(homes, set(evidence.nodes))
-    assignment = Assignment.of(evidence, set(spare_leads))
+    writers = _writers(homes, set(evidence.nodes), went)
+    assignment = Assignment.of(evidence, writers)
     rows = assignment.living | set(assignment.merged)
     new = {}
     for group in assignment.leaderless:
-        writer = min(group & spare_leads.keys())
-        new[spare_leads[writer]] = writer
-        assignment.give(group, spare_leads[writer])
+        writer = min(group & writers.spare_leads.keys())
+        new[writers.spare_leads[writer]] = writer
+        assignment.give(group, writers.spare_leads[writer])
     moved = _save(evidence, assignment, new)
     if moved:
         identities = [(node.lead, node.kind, node.value) for node in evidence.nodes.values()]
@@ -220,9 +255,12 @@ def load(seeds: set[int], leads: set[int]) -> Evidence:
     return Evidence(nodes, dict(tenures), joins, apart)
 
 
-def _writers(rows: set[int], identities: set[int]) -> dict[int, int]:
-    """The identities that hold messages which make a person, each with the id of a lead to be made if needed."""
-    return {row[0]: row[1] for row in run(WRITERS, {"rows": sorted(rows), "identities": sorted(identities)})}
+def _writers(rows: set[int], identities: set[int], went: Mapping[int, set[int]]) -> Writers:
+    found = run(WRITERS, {"rows": sorted(rows), "identities": sorted(identities)})
+    return Writers(
+        spare_leads={node: spare for node, spare, _ in found},
+        rows={node: {*(held or ()), *went.get(node, ())} for node, _, held in found},
+    )
 
 
 def _save(evidence: Evidence, assignment: Assignment, new: dict[int, int]) -> list[Moved]:
@@ -236,6 +274,7 @@ def _save(evidence: Evidence, assignment: Assignment, new: dict[int, int]) -> li
             [node, current.get(node) if node in current else assignment.lead_of.get(node), node in shared]
             for node in evidence.nodes
         ],
+        "homes": [[node, home] for node, home in assignment.homes.items()],
         "rows": [[row, assignment.merged.get(row)] for row in assignment.living | set(assignment.merged)],
     }
     return [Moved(*row) for row in run(SAVE, [as_json(batch)])]

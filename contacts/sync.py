@@ -74,7 +74,8 @@ def _apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool) -> dict[in
     if written.is_misplaced and not alone:
         raise PeopleChanged
     if placement.seeds:
-        regrouped = people.regroup(placement.seeds, placement.former_leads)
+        former_leads = {lead for leads in placement.went.values() for lead in leads}
+        regrouped = people.regroup(placement.seeds, former_leads, went=placement.went)
         written.contacts |= regrouped.contacts
         written.conversations |= regrouped.conversations
     if written.left:

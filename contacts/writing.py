@@ -80,7 +80,8 @@ class Placement:
     asked: list[Place] = field(default_factory=list)  # in the order of the questions
     waiting: list[Place] = field(default_factory=list)  # earlier messages that may now find their lead
     seeds: set[int] = field(default_factory=set)  # identities whose people have to be derived again
-    former_leads: set[int] = field(default_factory=set)  # leads that a message goes away from
+    # Identity -> leads from which a message goes away to it.
+    went: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
     contacts: dict[int, int] = field(default_factory=dict)  # new lead -> workspace
     homes: dict[int, int] = field(default_factory=dict)  # identity -> lead it now leads to
     conversations: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
@@ -105,7 +106,7 @@ class Placement:
                 self.seeds |= {place.phone_identity or 0, place.user_identity or 0}
             if place.former_contact_id and place.node:
                 self.seeds.add(place.node)
-                self.former_leads.add(place.former_contact_id)
+                self.went[place.node].add(place.former_contact_id)
             if place.is_unheld and place.phone_identity and place.user_identity:
                 users_of[place.phone_identity].add(place.user_identity)
             if place.is_entangled and place.node:

@@ -19,6 +19,7 @@ from contacts.automation import apply_automation
 from contacts.events import (
     AutomationTold,
     Event,
+    IdentityChanged,
     MessageTold,
     NumberTold,
     Person,
@@ -28,7 +29,7 @@ from contacts.events import (
     Session,
     SessionTold,
 )
-from contacts.models import Message, PhoneNumber, Workspace
+from contacts.models import Contact, Message, PhoneNumber, Workspace
 from contacts.numbers import apply_numbers
 from tests.histories import NUMBERS, START, Batches, brief, histories
 from tests.state import crm_state
@@ -197,3 +198,22 @@ def test_a_profile_that_names_a_phone_and_a_user_id_counts_for_the_leads_of_both
     expected = state_after([[event] for event in events], two_numbers)
     for order in permutations(events):
         assert state_after([[event] for event in order], two_numbers) == expected
+
+
+def test_a_lead_goes_with_its_message_to_whom_it_turns_out_to_be_from_and_stays_theirs(
+    two_numbers: dict[str, PhoneNumber],
+) -> None:
+    """Two tellings name different senders; then the sender's number and user id change."""
+    one = ours(direction="inbound", payload={"body": "hola"})
+    other = replace(one, person=Person(phone="51900000008"), origin="business_app")
+    change = IdentityChanged(
+        number=NUMBERS[0], before=other.person, after=Person(phone="51900000009", user_id="PE.9"), at=START
+    )
+    events: list[Event] = [one, other, change]
+    expected = state_after([[event] for event in events], two_numbers)
+    for order in permutations(events):
+        assert state_after([[event] for event in order], two_numbers) == expected
+    for event in events:
+        _apply([event], two_numbers)
+    lead = Contact.objects.living().get()
+    assert (lead.phone, lead.business_scoped_user_id) == ("51900000009", "PE.9")

@@ -61,8 +61,9 @@ _AROUND = """
 
 WRITERS = f"""
 WITH around AS ({_AROUND.format(rows="%(rows)s", identities="%(identities)s")})
-SELECT node, nextval('contacts_contact_id_seq')
-FROM (SELECT DISTINCT node FROM around WHERE node IS NOT NULL AND message_type <> 'system') AS writer
+SELECT node, nextval('contacts_contact_id_seq'), rows
+FROM (SELECT node, array_agg(DISTINCT contact_id) FILTER (WHERE contact_id IS NOT NULL) AS rows FROM around
+      WHERE node IS NOT NULL AND message_type <> 'system' GROUP BY node) AS writer
 """
 
 SAVE = """
@@ -77,8 +78,12 @@ WITH batch AS MATERIALIZED (
     SET contact_id = (row->>1)::bigint, is_shared = (row->>2)::boolean,
         -- A new lead is made where no row was theirs: the one that an identity was once made for is another's.
         home_id = COALESCE((SELECT (n->>0)::bigint FROM batch, jsonb_array_elements(j->'new') AS n
-                            WHERE n->>1 = row->>0), i.home_id)
-    FROM batch, jsonb_array_elements(j->'identities') AS row
+                            WHERE n->>1 = row->>0),
+                           CASE WHEN home.told IS NULL THEN i.home_id ELSE (home.told->>1)::bigint END)
+    FROM batch CROSS JOIN jsonb_array_elements(j->'identities') AS row
+    LEFT JOIN LATERAL (
+        SELECT h AS told FROM jsonb_array_elements(j->'homes') AS h WHERE h->>0 = row->>0
+    ) AS home ON true
     WHERE i.id = (row->>0)::bigint
 ), row AS (
     SELECT (row->>0)::bigint AS id, (row->>1)::bigint AS survivor FROM batch, jsonb_array_elements(j->'rows') AS row
