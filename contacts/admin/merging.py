@@ -59,7 +59,7 @@ def shown_with(lead: Contact) -> dict[str, Any]:
     merges = ContactMerge.objects.of(lead).select_related("survivor", "merged", "by", "undone_by")[:HISTORY]
     threads = list(
         Conversation.objects.filter(contact=lead)
-        .select_related("phone_number")
+        .select_related("phone_number", "contact")
         .order_by(F("last_message_at").desc(nulls_last=True))[:MOST_THREADS]
     )
     addresses = reply_addresses(threads)
