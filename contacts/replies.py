@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import OuterRef, Q, Subquery, prefetch_related_objects
 
-from contacts.models import Contact, Conversation, Identity, KapsoSession, Message
+from contacts.models import Conversation, Identity, KapsoSession, Message
 from contacts.models.message import NOT_A_TURN
 
 
@@ -20,34 +22,40 @@ class Address:
 
 
 def reply_addresses(threads: Collection[Conversation]) -> dict[int, Address]:
-    """Of these threads, by their ids, in four queries however many there are."""
-    turns = Message.objects.filter(
-        contact=OuterRef("contact"), conversation=OuterRef("pk"), direction=Message.Direction.INBOUND
-    ).exclude(Q(message_type__in=NOT_A_TURN) | Q(status=Message.Status.FAILED))
-    newest = dict(
-        Conversation.objects.filter(pk__in=[thread.pk for thread in threads])
-        .annotate(newest=Subquery(turns.order_by("-sent_at", "-id").values("pk")[:1]))
-        .values_list("pk", "newest")
-    )
-    messages = Message.objects.in_bulk([pk for pk in newest.values() if pk])
-    leads = Contact.objects.in_bulk({thread.contact_id for thread in threads})
-    named = {
-        thread.pk: _named(messages.get(newest[thread.pk] or 0), leads[thread.contact_id])
-        for thread in threads
-    }
+    """Of these threads, by their ids, in four queries at most, however many there are."""
+    prefetch_related_objects(list(threads), "contact")
+    turns = _newest_turns(threads)
+    sessions = _sessions(turn for turn in turns.values() if not (turn.phone or turn.user_id))
+    named = {}
+    for thread in threads:
+        turn, lead = turns.get(thread.pk), thread.contact
+        said: Message | KapsoSession | None = turn
+        if turn and not (turn.phone or turn.user_id):
+            said = sessions.get((turn.phone_number_id, turn.kapso_conversation_id))
+        who = (said.phone, said.user_id) if said else (None, None)
+        named[thread.pk] = Address(*who) if any(who) else Address(lead.phone, lead.business_scoped_user_id)
     return _without_phones_of_others(threads, named)
 
 
-def _named(turn: Message | None, lead: Contact) -> Address:
-    """What the turn names or, where it names nobody itself, its Kapso session."""
-    named: Message | KapsoSession | None = turn
-    if turn and not (turn.phone or turn.user_id):
-        named = KapsoSession.objects.filter(
-            phone_number=turn.phone_number_id, kapso_conversation_id=turn.kapso_conversation_id
-        ).first()
-    if named and (named.phone or named.user_id):
-        return Address(named.phone, named.user_id)
-    return Address(lead.phone, lead.business_scoped_user_id)
+def _newest_turns(threads: Collection[Conversation]) -> dict[int | None, Message]:
+    """What the customer said last in each thread."""
+    turns = Message.objects.filter(
+        contact=OuterRef("contact"), conversation=OuterRef("pk"), direction=Message.Direction.INBOUND
+    ).exclude(Q(message_type__in=NOT_A_TURN) | Q(status=Message.Status.FAILED))
+    newest = Conversation.objects.filter(pk__in=[thread.pk for thread in threads]).annotate(
+        newest=Subquery(turns.order_by("-sent_at", "-id").values("pk")[:1])
+    )
+    found = Message.objects.filter(pk__in=newest.values("newest"))
+    return {turn.conversation_id: turn for turn in found}
+
+
+def _sessions(turns: Iterable[Message]) -> dict[tuple[int, str], KapsoSession]:
+    """Where a turn names nobody itself, its Kapso session does."""
+    named = [Q(phone_number=t.phone_number_id, kapso_conversation_id=t.kapso_conversation_id) for t in turns]
+    if not named:
+        return {}
+    found = KapsoSession.objects.filter(reduce(or_, named))
+    return {(session.phone_number_id, session.kapso_conversation_id): session for session in found}
 
 
 def _without_phones_of_others(

@@ -10,10 +10,8 @@ from django.contrib.auth.models import User
 
 from contacts import phone_forms, showing
 from contacts.models import Contact, MergeDismissal
-from contacts.preview import preview
 from contacts.statements import run
 from contacts.statements.suggest_merges import SUGGEST_MERGES, SUGGEST_MERGES_OF_LEAD
-from contacts.timeline import newest_messages
 
 # As many as anybody looks through. What is merged or dismissed makes room for the next.
 MOST = 100
@@ -78,28 +76,3 @@ def _in_words(reason: str, shared: str, other: str) -> str:
 def _activity(suggestion: Suggestion) -> float:
     times = [lead.last_activity_at.timestamp() for lead in suggestion.leads if lead.last_activity_at]
     return max(times, default=0)
-
-
-@dataclass(slots=True)
-class LastMessage:
-    """What a lead last said, or was told."""
-
-    text: str
-    is_ours: bool
-
-
-def last_messages(leads: Iterable[Contact]) -> dict[int, LastMessage]:
-    """The newest message of each, in one query."""
-    return {
-        pk: LastMessage(
-            preview(
-                row["message_type"],
-                row["text"],
-                transcript=row["spoken"],
-                payload=row["payload"],
-                is_deleted=row["is_deleted"],
-            ),
-            row["direction"] == "outbound",
-        )
-        for pk, row in newest_messages([lead.pk for lead in leads]).items()
-    }

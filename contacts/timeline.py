@@ -231,8 +231,29 @@ def _moment(before: str) -> tuple[datetime, int] | None:
         return None
 
 
-def newest_messages(leads: Iterable[int]) -> dict[int, dict[str, Any]]:
-    """The newest bubble of each lead, as its list shows it: one query."""
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """What a lead last said, or was told, in one line; `whose` stands before it."""
+
+    text: str
+    whose: str
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Newest:
+        is_ours = row["direction"] == Message.Direction.OUTBOUND
+        failed = is_ours and row["status"] == Message.Status.FAILED
+        text = preview(
+            row["message_type"],
+            row["text"],
+            transcript=row["spoken"],
+            payload=row["payload"],
+            is_deleted=row["is_deleted"],
+        )
+        return cls(text, "Not delivered: " if failed else "You: " if is_ours else "")
+
+
+def newest_messages(leads: Iterable[Contact]) -> dict[int, Newest]:
+    """The newest bubble of each lead, by its id: one query."""
     newest = (
         Message.objects.filter(contact=OuterRef("pk"))
         .exclude(message_type__in=("reaction", "edit", "revoke", "system"))
@@ -240,9 +261,9 @@ def newest_messages(leads: Iterable[int]) -> dict[int, dict[str, Any]]:
         .values("pk")[:1]
     )
     rows = Message.objects.filter(
-        pk__in=Contact.objects.filter(pk__in=leads).annotate(newest=newest).values("newest")
+        pk__in=Contact.objects.filter(pk__in=[lead.pk for lead in leads]).annotate(newest=newest).values("newest")
     ).values(
         "contact_id", "direction", "message_type", "payload", "status",
         is_deleted=Q(revoked_at__isnull=False), text=Left("content", 2000), spoken=Left("transcript", 2000),
     )  # fmt: skip
-    return {row["contact_id"]: dict(row) for row in rows}
+    return {row["contact_id"]: Newest.of(dict(row)) for row in rows}

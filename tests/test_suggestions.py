@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from contacts import phone_forms
 from contacts.merging import merge, undo
-from contacts.models import Contact, MergeDismissal, Message
+from contacts.models import Contact, Conversation, MergeDismissal, Message
+from contacts.replies import reply_addresses
 from contacts.suggesting import dismiss, suggestions, suggestions_for
 from tests.builders import (
     ANA,
@@ -226,3 +227,17 @@ def test_each_number_has_its_own(desk: Desk, clerk: User) -> None:
     desk.told(message("c", 20, phone=ANA, number=SAOPAULO))
     merge(desk.lead(ANA), desk.lead(BEA), by=clerk)
     assert (reply("a"), reply("c")) == ((BEA, None), (ANA, None))
+
+
+def test_whom_replies_reach_takes_the_same_queries_for_any_number_of_threads(
+    desk: Desk, django_assert_num_queries: Any
+) -> None:
+    people = [f"519110000{n:02}" for n in range(6)]
+    for phone in people:
+        desk.told(message(f"a-{phone}", 0, phone=phone, session=f"s-{phone}"))
+        desk.told(message(f"b-{phone}", 5, phone=None, session=f"s-{phone}"))
+    for few in (1, 6):
+        threads = list(Conversation.objects.order_by("pk")[:few])
+        with django_assert_num_queries(4):
+            found = reply_addresses(threads)
+        assert [found[thread.pk].phone for thread in threads] == people[:few]

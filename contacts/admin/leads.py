@@ -23,7 +23,6 @@ from contacts.admin.unfolded import DropdownFilter, TextFilter, TextInput, label
 from contacts.lead_form import LeadForm, MemberField, NewLeadForm
 from contacts.models import Contact, LeadStatus, Message, StatusChange, TransitionRefused
 from contacts.phone_forms import phones_like
-from contacts.preview import preview
 from contacts.timeline import newest_messages, timeline
 
 COLOURS = {
@@ -45,7 +44,7 @@ class LeadList(CappedList):
         if len(mine) > 1 and not self.query and not self.has_active_filters:
             self.result_list = self._page_of(mine)
         leads = list(self.result_list)
-        newest = newest_messages([lead.pk for lead in leads])
+        newest = newest_messages(leads)
         for lead in leads:
             lead.newest_message = newest.get(lead.pk)
         self.result_list = leads
@@ -206,20 +205,10 @@ class LeadAdmin(MemberAdmin):
 
     @admin.display(description="Last message")
     def last_message(self, lead: Any) -> SafeString | str:
-        row = lead.newest_message
-        if row is None:
+        newest = lead.newest_message
+        if newest is None:
             return "No messages yet"
-        text = preview(
-            row["message_type"],
-            row["text"],
-            transcript=row["spoken"],
-            payload=row["payload"],
-            is_deleted=row["is_deleted"],
-        )
-        is_ours = row["direction"] == Message.Direction.OUTBOUND
-        failed = is_ours and row["status"] == Message.Status.FAILED
-        whose = "Not delivered: " if failed else "You: " if is_ours else ""
-        return format_html('<span class="lead-whose">{}</span><bdi>{}</bdi>', whose, text)
+        return format_html('<span class="lead-whose">{}</span><bdi>{}</bdi>', newest.whose, newest.text)
 
     @labelled(COLOURS, "Status")
     def status(self, lead: Contact) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from contacts.admin.tenancy import user_of, workspaces_of
 from contacts.merging import MergeRefused
 from contacts.models import Contact, ContactMerge, Conversation, LeadStatus, MergeDismissal
 from contacts.replies import reply_addresses
+from contacts.timeline import newest_messages
 
 Admin: TypeAlias = "ModelAdmin[Contact]"
 P = ParamSpec("P")
@@ -58,7 +59,7 @@ def shown_with(lead: Contact) -> dict[str, Any]:
     merges = ContactMerge.objects.of(lead).select_related("survivor", "merged", "by", "undone_by")[:HISTORY]
     threads = list(
         Conversation.objects.filter(contact=lead)
-        .select_related("phone_number")
+        .select_related("phone_number", "contact")
         .order_by(F("last_message_at").desc(nulls_last=True))[:MOST_THREADS]
     )
     addresses = reply_addresses(threads)
@@ -117,6 +118,7 @@ def pick(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
         inside = admin.get_queryset(request).filter(workspace=lead.workspace_id).exclude(pk=lead.pk)
         matches, _ = admin.get_search_results(request, inside, term)
         found = list(matches.order_by(F("last_activity_at").desc(nulls_last=True), "-id")[:MATCHES])
+    newest = newest_messages(found)
     return _page(
         admin,
         request,
@@ -124,9 +126,8 @@ def pick(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
         f"Merge {name_of(lead)} with another lead",
         lead=lead,
         term=term,
-        found=[{"other": other} for other in found],
+        found=[{"other": other, "newest": newest.get(other.pk)} for other in found],
         alike=shown_with(lead)["alike"] if not term else [],
-        last=suggesting.last_messages(found),
     )
 
 
@@ -214,7 +215,7 @@ def duplicates(request: HttpRequest, *, admin: Admin) -> HttpResponse:
     """Pairs that look like one person, in all workspaces of the user, and those that somebody dismissed."""
     mine = workspaces_of(request)
     found = suggesting.suggestions(list(mine))
-    last = suggesting.last_messages(lead for suggestion in found for lead in suggestion.leads)
+    newest = newest_messages(lead for suggestion in found for lead in suggestion.leads)
     dismissed = MergeDismissal.objects.filter(workspace__in=list(mine)).select_related("a", "b", "by")
     return _page(
         admin,
@@ -223,7 +224,7 @@ def duplicates(request: HttpRequest, *, admin: Admin) -> HttpResponse:
         "Possible duplicates",
         pairs=[
             {
-                "leads": [{"lead": lead, "last": last.get(lead.pk)} for lead in suggestion.leads],
+                "leads": [{"lead": lead, "newest": newest.get(lead.pk)} for lead in suggestion.leads],
                 "reasons": suggestion.reasons,
             }
             for suggestion in found
