@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -137,10 +139,11 @@ def test_what_strangers_wrote_is_escaped(ana: Client, desk: Desk) -> None:
     assert "<img src=x>" not in page
 
 
-@pytest.mark.parametrize("count", [1, 8])
-def test_the_number_of_queries_does_not_grow(
-    ana: Client, desk: Desk, count: int, django_assert_max_num_queries: Any
-) -> None:
-    desk.told(*(message(f"wamid.{index}", phone=f"5191111{index:04d}") for index in range(count)))
-    with django_assert_max_num_queries(115):
-        choose(ana, "preview")
+def test_the_number_of_queries_does_not_grow(ana: Client, desk: Desk) -> None:
+    taken = []
+    for count in (1, 8):
+        desk.told(*(message(f"wamid.{index}", phone=f"5191111{index:04d}") for index in range(count)))
+        with CaptureQueriesContext(connection) as queries:
+            choose(ana, "preview")
+        taken.append(len(queries))
+    assert taken[0] == taken[1] < 120, "most of them make the shadow"

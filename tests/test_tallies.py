@@ -55,6 +55,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Tallies:
     """The counts of this test alone."""
     mine = Tallies()
     monkeypatch.setattr(counting, "tallies", mine)
+    monkeypatch.setattr(counting, "_registered", set())
     return mine
 
 

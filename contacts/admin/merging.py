@@ -88,6 +88,10 @@ def name_of(lead: Contact) -> str:
     return lead.name or lead.kapso_name or showing.phone(lead.phone) or lead.shown_name
 
 
+def _known_by(lead: Contact) -> str:
+    return showing.phone(lead.phone) or lead.business_scoped_user_id or lead.email or ""
+
+
 def _can_undo(merge: ContactMerge) -> bool:
     return merge.undone_at is None and merge.merged.merged_into_id is not None
 
@@ -224,7 +228,10 @@ def duplicates(request: HttpRequest, *, admin: Admin) -> HttpResponse:
         "Possible duplicates",
         pairs=[
             {
-                "leads": [{"lead": lead, "newest": newest.get(lead.pk)} for lead in suggestion.leads],
+                "leads": [
+                    {"lead": lead, "known_by": _known_by(lead), "newest": newest.get(lead.pk)}
+                    for lead in suggestion.leads
+                ],
                 "reasons": suggestion.reasons,
             }
             for suggestion in found
