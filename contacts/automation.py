@@ -34,16 +34,19 @@ def apply_automation(told: Sequence[tuple[AutomationTold, list[str] | None]]) ->
     sessions = KapsoSession.objects.filter(
         kapso_conversation_id__in={session for session, _ in served_by}, conversation__isnull=False
     ).values_list("kapso_conversation_id", "conversation_id", "phone_number__phone_number_id")
-    threads = {
-        session: thread
+    # One id may be a session of several numbers.
+    found = [
+        (session, thread)
         for session, thread, number in sessions
-        if any(told == session and (served is None or number in served) for told, served in served_by)
-    }
-    refresh(Written(conversations={thread for thread in threads.values() if thread}), set())
+        if thread
+        and any(told == session and (served is None or number in served) for told, served in served_by)
+    ]
+    refresh(Written(conversations={thread for _, thread in found}), set())
+    known = {session for session, _ in found}
     reasons = {
         index: NOT_KNOWN_YET.format(event.session_id)
         for index, (event, _) in enumerate(told)
-        if event.session_id not in threads
+        if event.session_id not in known
     }
     return reasons | {
         index: ERASED

@@ -20,7 +20,7 @@ from contacts.tombstones import ERASED
 from kapso_sync.models import DeliveryAttempt, WebhookDelivery
 
 if TYPE_CHECKING:
-    from kapso_sync.sync import Part
+    from kapso_sync.parts import Part
 
 FINISHED = (WebhookDelivery.Status.PROCESSED, WebhookDelivery.Status.IGNORED)
 
@@ -37,7 +37,7 @@ def clear(
     `unfinished` is the reason for those that were never applied. With `reason`, that also takes the place of whatever
     an ignored one says, and a processed one says nothing. What earlier attempts came to may quote the body: it goes.
     """
-    parts = [part for part in parts if part.is_to_apply]
+    parts = [part for part in parts if part.events]  # also of numbers that are not active just now
     seal([(part.number, event) for part in parts if part.number for event in part.events])
     seal_automation(
         [

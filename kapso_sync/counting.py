@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from contacts.models import PhoneNumber
-    from kapso_sync.sync import Part
+    from kapso_sync.parts import Part
 
 logger = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from kapso_sync import sync
 from kapso_sync.clearing import FINISHED, clear
 from kapso_sync.finding import Finder, batches, deliveries_of
 from kapso_sync.models import WebhookDelivery
+from kapso_sync.parts import told_by
 
 # How long ago a delivery may have been received that was committed only now, with a wide margin.
 LATE = timedelta(hours=1)
@@ -87,7 +88,7 @@ def _clear(outcome: Erased, found: list[WebhookDelivery]) -> None:
     outcome.bodies += len(found)
     left = [delivery for delivery in found if delivery.body_cleared_at is None]
     with transaction.atomic():
-        clear(left, sync.told_by(left), unfinished=ERASED, reason=ERASED)
+        clear(left, told_by(left), unfinished=ERASED, reason=ERASED)
 
 
 def _clear_errors(person: Person) -> None:

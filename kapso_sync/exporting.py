@@ -7,9 +7,9 @@ from typing import Any
 
 from contacts.erasing import Person
 from contacts.exporting import export
-from kapso_sync import sync
 from kapso_sync.finding import Finder, batches, deliveries_of, marks_of
 from kapso_sync.models import WebhookDelivery
+from kapso_sync.parts import told_by
 
 OF_OTHERS = "It also tells of other people."
 
@@ -44,7 +44,7 @@ def _of_others(deliveries: list[WebhookDelivery], person: Person) -> set[int]:
     known = {(person.workspace_id, held.kind, held.value) for held in person.identities} | person.marks
     return {
         id(part.delivery)
-        for part in sync.told_by(deliveries)
+        for part in told_by(deliveries)
         if any(
             kind in ("phone", "user") and (w, kind, value) not in known for w, kind, value in marks_of(part)
         )

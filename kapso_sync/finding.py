@@ -12,9 +12,8 @@ from contacts.erasing import Person, tombstones_of
 from contacts.events import AutomationTold
 from contacts.models import PhoneNumber
 from contacts.tombstones import NOBODY, Mark, Tombstones, is_erased, marks
-from kapso_sync import sync
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
-from kapso_sync.sync import Part
+from kapso_sync.parts import Part, told_by
 
 BATCH_SIZE = 500
 
@@ -52,7 +51,7 @@ class Finder:
 
     def found(self, deliveries: Sequence[WebhookDelivery]) -> list[WebhookDelivery]:
         """Those of the deliveries that tell of the person."""
-        parts = sync.told_by(deliveries)
+        parts = told_by(deliveries)
         erased = NOBODY
         if self.with_erased:
             erased = tombstones_of({mark for part in parts for mark in marks_of(part)})

@@ -16,9 +16,9 @@ from django.db import OperationalError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from kapso_sync import sync
 from kapso_sync.clearing import FINISHED, clear
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
+from kapso_sync.parts import told_by
 
 # One transaction each, which keeps the syncs of its workspaces waiting.
 BATCH_SIZE = 200
@@ -85,7 +85,7 @@ class Retention:
         keys = list(locked.values_list("pk", flat=True)[:BATCH_SIZE])
         deliveries = list(WebhookDelivery.objects.filter(pk__in=keys).replayable())
         if deliveries:
-            clear(deliveries, sync.told_by(deliveries), unfinished=self._too_late)
+            clear(deliveries, told_by(deliveries), unfinished=self._too_late)
         return len(deliveries)
 
     @property

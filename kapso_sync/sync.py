@@ -1,16 +1,13 @@
 """The joint: deliveries in, CRM and outcomes out. Live webhooks, replay, retries and imports all meet in `Batch`.
 
-Normalise the bodies (kapso_sync.formats), route each item to the number that it names, apply all of it at once
-(contacts.sync), and commit that together with what came of each delivery.
+Take what the deliveries tell (kapso_sync.parts), apply all of it at once (contacts.sync), and commit that together with what came of each delivery.
 """
 
 from __future__ import annotations
 
 import logging
-import traceback
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from django.conf import settings
@@ -25,9 +22,9 @@ from contacts.models import PhoneNumber
 from contacts.numbers import apply_numbers
 from contacts.people import PeopleChanged
 from contacts.tombstones import ERASED, NOBODY, ErasedPeople, Tombstones
-from kapso_sync import clearing, counting, formats
-from kapso_sync.formats.reading import clean_text
-from kapso_sync.models import INACTIVE, WebhookDelivery
+from kapso_sync import clearing, counting
+from kapso_sync.models import WebhookDelivery
+from kapso_sync.parts import Part, numbers_named_by, parts_of
 
 logger = logging.getLogger(__name__)
 
@@ -44,37 +41,6 @@ LOCK_TIMEOUT = "55P03"
 ATTEMPTS = 5
 
 
-@dataclass(slots=True)
-class Part:
-    """One independently applied part of a delivery: what it says, and what comes of it."""
-
-    delivery: WebhookDelivery
-    events: tuple[Event, ...]
-    number: PhoneNumber | None
-    status: Status
-    reason: str = ""
-    waits_for: str = ""  # the number that was not here, or not active
-    met_others: bool = False  # it failed since somebody else was at the same rows
-    is_erased: bool = False  # it tells of somebody who was erased
-    # For counting: the reason without the values in it, where there are any, and what is odd about the item.
-    counted: str = ""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def is_to_apply(self) -> bool:
-        return self.status == Status.PROCESSED and bool(self.events)
-
-    def failed(self, error: Exception) -> None:
-        self.status = Status.FAILED
-        self.reason = clean_text("".join(traceback.format_exception(error)))
-        self.met_others = _sqlstate(error) in {*TRY_AGAIN, LOCK_TIMEOUT}
-        self.counted = type(error).__name__
-
-    def noting(self, item: formats.Item) -> Part:
-        self.counted, self.notes = self.counted or item.counted, item.notes
-        return self
-
-
 def receive(delivery: WebhookDelivery, numbers: Iterable[PhoneNumber]) -> None:
     """Store a delivery and bring what it tells into the CRM; both become visible together.
 
@@ -88,15 +54,7 @@ def receive(delivery: WebhookDelivery, numbers: Iterable[PhoneNumber]) -> None:
 
 def replay(deliveries: Sequence[WebhookDelivery]) -> None:
     """Bring stored deliveries into the CRM (again), in one transaction; saves what came of each."""
-    named = {number for delivery in deliveries for number in delivery.numbers_named}
-    Batch(deliveries, PhoneNumber.objects.filter(phone_number_id__in=named), is_new=False).process()
-
-
-def told_by(deliveries: Sequence[WebhookDelivery]) -> list[Part]:
-    """What stored deliveries tell, as it would be applied now; nothing is."""
-    named = {number for delivery in deliveries for number in delivery.numbers_named}
-    numbers = {n.phone_number_id: n for n in PhoneNumber.objects.filter(phone_number_id__in=named)}
-    return [part for delivery in deliveries for part in _parts(delivery, numbers)]
+    Batch(deliveries, numbers_named_by(deliveries).values(), is_new=False).process()
 
 
 class Stage(Protocol):
@@ -184,7 +142,7 @@ class Batch:
         with transaction.atomic():
             if self._begin():
                 for part in self._applicable:
-                    part.failed(error)
+                    part.failed(error, met_others=_met_others(error))
                 self._save()
 
     @property
@@ -195,7 +153,7 @@ class Batch:
         """Find what cannot be applied, in log2 of the number of parts; `error` is what they met together."""
         if len(parts) == 1 or _sqlstate(error) == LOCK_TIMEOUT:
             for part in parts:
-                part.failed(error)
+                part.failed(error, met_others=_met_others(error))
             return
         for half in (parts[: len(parts) // 2], parts[len(parts) // 2 :]):
             routed = [(part.status, part.reason) for part in half]
@@ -238,7 +196,7 @@ class Batch:
         return True
 
     def _normalise(self) -> list[Part]:
-        return [part for delivery in self.deliveries for part in _parts(delivery, self.numbers)]
+        return parts_of(self.deliveries, self.numbers)
 
     def _save(self) -> None:
         """Save the outcomes; of a delivery that was just stored only if it came out differently than foreseen."""
@@ -285,64 +243,12 @@ class Batch:
                     )
 
 
+def _met_others(error: Exception) -> bool:
+    return _sqlstate(error) in {*TRY_AGAIN, LOCK_TIMEOUT}
+
+
 def _sqlstate(error: Exception) -> str | None:
     return getattr(error.__cause__, "sqlstate", None)
-
-
-def _parts(delivery: WebhookDelivery, numbers: Mapping[str, PhoneNumber]) -> list[Part]:
-    if delivery.unparseable:
-        reason = f"The body is {delivery.unparseable}."
-        return [
-            Part(delivery, (), None, Status.IGNORED, reason, counted="the body is no JSON that we accept")
-        ]
-    try:
-        items = formats.normalise(
-            delivery.payload,
-            headers={name.lower(): value for name, value in delivery.headers.items()},
-            received_at=delivery.earliest_received_at or delivery.received_at,
-            digest=delivery.body_sha256,
-            own_phones={number_id: number.own_phone for number_id, number in numbers.items()},
-        )
-    except Exception as error:  # noqa: BLE001 - see Batch.process
-        part = Part(delivery, (), None, Status.FAILED)
-        part.failed(error)
-        return [part]
-    return [_route(delivery, item, numbers).noting(item) for item in items]
-
-
-def _route(delivery: WebhookDelivery, item: formats.Item, numbers: Mapping[str, PhoneNumber]) -> Part:
-    """Which number's item this is, and whether it is to be applied."""
-    number = numbers.get(item.number)
-    served = delivery.served_numbers
-    if served is not None and item.number and item.number not in served:
-        reason = f"It names the number {item.number}, which the signing secret does not serve."
-        counted = "it names a number that the signing secret does not serve"
-        return Part(delivery, (), None, Status.IGNORED, reason, counted=counted)
-    if item.ignored.startswith(formats.UNREADABLE):
-        return Part(delivery, (), number, Status.FAILED, item.ignored)
-    if not item.events:
-        return Part(delivery, (), number, Status.IGNORED, item.ignored)
-    if not item.needs_number:
-        return Part(delivery, item.events, None, Status.PROCESSED, item.ignored)
-    if number is None:
-        reason = f"No number {item.number or '(none is named)'} is registered here yet."
-        counted = f"no {'such number is registered' if item.number else 'number is named'}"
-        waits_for = item.number[:64]
-        return Part(
-            delivery, (), None, Status.UNROUTABLE, reason=reason, counted=counted, waits_for=waits_for
-        )
-    if not number.is_active:
-        reason, counted = f"The number {item.number} {INACTIVE}.", f"the number {INACTIVE}"
-        return Part(
-            delivery,
-            (),
-            number,
-            Status.IGNORED,
-            reason=reason,
-            counted=counted,
-            waits_for=item.number[:64],
-        )
-    return Part(delivery, item.events, number, Status.PROCESSED, item.ignored)
 
 
 def _apply(parts: list[Part], *, alone: bool, erased: Tombstones) -> None:

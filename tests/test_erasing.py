@@ -37,7 +37,7 @@ from contacts.models import (
     Workspace,
 )
 from contacts.tombstones import ERASED
-from kapso_sync import sync
+from kapso_sync import parts, sync
 from kapso_sync.clearing import FINISHED, clear
 from kapso_sync.erasing import erase_person
 from kapso_sync.models import DeliveryAttempt, WebhookDelivery
@@ -570,7 +570,7 @@ def test_a_rebuild_does_not_bring_them_back_and_others_keep_everything(cast: Cas
     chosen = Random(seed).sample(keys, len(keys) // 2)  # noqa: S311 - not a secret
     half = list(WebhookDelivery.objects.filter(pk__in=chosen).replayable())
     if seed % 2:
-        clear(half, sync.told_by(half), unfinished="")
+        clear(half, parts.told_by(half), unfinished="")
     erase_person(rosa.workspace_id, rosa.pk)
     assert not difference(before, crm_state())
     rebuild_from_what_is_sealed()

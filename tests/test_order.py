@@ -29,7 +29,7 @@ from contacts.events import (
     Session,
     SessionTold,
 )
-from contacts.models import Contact, Message, PhoneNumber, Workspace
+from contacts.models import Contact, Conversation, Message, PhoneNumber, Workspace
 from contacts.numbers import apply_numbers
 from tests.histories import NUMBERS, START, Batches, brief, histories
 from tests.state import crm_state
@@ -217,3 +217,12 @@ def test_a_lead_goes_with_its_message_to_whom_it_turns_out_to_be_from_and_stays_
         _apply([event], two_numbers)
     lead = Contact.objects.living().get()
     assert (lead.phone, lead.business_scoped_user_id) == ("51900000009", "PE.9")
+
+
+def test_a_handoff_counts_in_every_thread_of_its_session(two_numbers: dict[str, PhoneNumber]) -> None:
+    session = Session(kapso_id="session", status="active", at=START)
+    handoff = AutomationTold(session_id="session", execution_id="1", kind="handoff", reason="help", at=START)
+    for index, number in enumerate(NUMBERS[:2]):
+        _apply([ours(number=number, wamid=f"wamid.{index}", session=session)], two_numbers)
+    _apply([handoff], two_numbers)
+    assert set(Conversation.objects.values_list("handoff_reason", flat=True)) == {"help"}

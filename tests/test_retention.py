@@ -28,7 +28,7 @@ from contacts.models import (
 )
 from contacts.refresh import refresh
 from contacts.writing import Written
-from kapso_sync import sync
+from kapso_sync import parts
 from kapso_sync.clearing import clear
 from kapso_sync.models import DeliveryAttempt, WebhookDelivery
 from kapso_sync.replaying import replay_in_batches
@@ -100,7 +100,7 @@ def test_a_rebuild_from_what_is_sealed_and_the_rest_loses_nothing(seed: int) -> 
     )
     chosen = Random(seed).sample(keys, len(keys) // (seed or 1) // 2 or 1)  # noqa: S311 - not a secret
     deliveries = list(WebhookDelivery.objects.filter(pk__in=chosen).replayable())
-    clear(deliveries, sync.told_by(deliveries), unfinished="")
+    clear(deliveries, parts.told_by(deliveries), unfinished="")
     assert not difference(before, crm_state())
     rebuild_from_what_is_sealed()
     assert not difference(before, crm_state())
@@ -113,7 +113,7 @@ def test_sealing_takes_the_same_few_statements_for_any_number(desk: Desk) -> Non
         deliveries = list(WebhookDelivery.objects.with_bodies().replayable())
         assert len(deliveries) == size
         with CaptureQueriesContext(connection) as captured:
-            clear(deliveries, sync.told_by(deliveries), unfinished="")
+            clear(deliveries, parts.told_by(deliveries), unfinished="")
         counts.append(len(captured))
     assert counts[0] == counts[1]
 
