@@ -239,6 +239,7 @@ def duplicates(request: HttpRequest, *, admin: Admin) -> HttpResponse:
         is_full=len(found) >= suggesting.MOST,
         dismissed=dismissed.order_by("-at", "-pk")[:HISTORY],
         several=len(mine) > 1,
+        opts=None,  # a page of the menu: its own name stands on top, not that of the leads
     )
 
 
