@@ -17,6 +17,9 @@ def main() -> None:
         sys.exit(f"leadcrm: {error}. Run `make install`, then use .venv/bin/python.")
     try:
         execute_from_command_line(sys.argv)
+    except BrokenPipeError:
+        # Whoever read what we write has enough: `... | head`. Nothing is left to be flushed at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         advice = advice_on(error)
         if advice is None or "--traceback" in sys.argv:

@@ -80,7 +80,7 @@ def _parts(delivery: WebhookDelivery, numbers: Mapping[str, PhoneNumber]) -> lis
             Part(
                 delivery=delivery,
                 status=Status.IGNORED,
-                reason=f"The body is {delivery.unparseable}.",
+                reason=f"The body cannot be read: {delivery.unparseable}.",
                 counted="the body is no JSON that we accept",
             )
         ]

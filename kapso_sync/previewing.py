@@ -62,6 +62,8 @@ def _context(leads: list[LeadDifference], outcomes: Counter[str], emptied: int) 
             (str(labels[WebhookDelivery.Status(status)]), n) for status, n in outcomes.most_common()
         ],
         "total": outcomes.total(),
+        "would_be_processed": outcomes[WebhookDelivery.Status.PROCESSED],
+        "would_wait": outcomes.total() - outcomes[WebhookDelivery.Status.PROCESSED],
         "emptied": emptied,
         "command": COMMAND,
     }

@@ -101,5 +101,6 @@ def _compared(row: tuple[str, str, int, int, int], known: int, passed: float) ->
         week_mean=week_mean,
         month_mean=month_mean,
         expected=week_mean * passed,
-        is_new=bool(today and not month),
+        # On the first day everything is new, which says nothing.
+        is_new=bool(today and not month and known),
     )

@@ -223,7 +223,7 @@ def _long(span: timedelta) -> str:
 
 def _connection(number: PhoneNumber) -> Problem | None:
     if not number.is_active:
-        return Problem("Set inactive", "warning", "it is set inactive: webhooks are stored and change nothing.",
+        return Problem("Set inactive", "warning", "webhooks are stored and change nothing until it is active again.",
             "A superuser sets it active under Numbers; what came meanwhile is then processed by itself.")  # fmt: skip
     if not number.is_connected:
         return Problem("Removed in Kapso", "danger", "Kapso says that this number was removed.",

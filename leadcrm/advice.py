@@ -23,8 +23,14 @@ def advice_on(error: BaseException) -> str | None:
             return f"{error} {_EXPECTED}"
         case ImproperlyConfigured():
             return str(error)
+        case ValueError() if "Incorrect timezone setting" in str(error):
+            return f"TIME_ZONE: {str(error).rpartition(': ')[2]!r} is no time zone. Write it as America/Lima."
+        case EOFError():
+            return "An answer is needed, and there is nobody to give it."
         case OperationalError(__cause__=EmbeddedPostgresError()):
             return str(error)
+        case OperationalError(__cause__=psycopg.OperationalError(sqlstate=None)):
+            return _unreachable(error)
         case OperationalError(__cause__=psycopg.errors.DiskFull()):
             return "The database's disk is full: make room and try again; nothing was lost."
         case OSError(errno=number) if number in _FULL:
@@ -38,7 +44,9 @@ def advice_on(error: BaseException) -> str | None:
 
 def unreachable(error: OperationalError) -> str:
     """A database that does not answer, named by what its driver said first."""
-    if advice := advice_on(error):
-        return advice
+    return advice_on(error) or _unreachable(error)
+
+
+def _unreachable(error: OperationalError) -> str:
     said = str(error).strip().splitlines()[0]
     return f"DATABASE_URL: the database cannot be reached. Does it run, are host, port, user, password and name right? ({said})"

@@ -24,10 +24,10 @@ from tests.test_formats import RECEIVED_AT, inbound, items_of, only
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"", "the body is empty"),
-        (b" \n", "the body is empty"),
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
         (b'{"a":"\xff"}', "not UTF-8 at byte 6"),
-        (b"\xef\xbb\xbf{}", "the body starts with a byte order mark"),
+        (b"\xef\xbb\xbf{}", "it starts with a byte order mark"),
         (b'{"a":', "not JSON: Expecting value (character 5)"),
         (b"{} {}", "not JSON: Extra data (character 3)"),
         (b"[NaN]", "NaN is not JSON"),

@@ -55,7 +55,7 @@ def test_a_preview_lists_what_would_change_and_writes_nothing(ana: Client, desk:
     before = crm()
 
     page = text(choose(ana, "preview"))
-    assert "A replay of 2 deliveries would come out as <b>2</b> processed." in page
+    assert "What would come of 2 deliveries: <b>2</b> processed." in page
     assert "1 message more: inbound &quot;Hola&quot; of 2026-06-09 10:14:20 UTC" in page
     assert "last activity 2026-06-09 10:13:20 UTC becomes 2026-06-09 10:14:20 UTC" in page
     assert f'href="/admin/contacts/contact/{desk.lead(BEA).pk}/change/">Bea' in page

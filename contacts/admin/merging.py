@@ -24,7 +24,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from contacts import merging, remembering, showing, suggesting
 from contacts.admin.tenancy import user_of, workspaces_of
 from contacts.merging import MergeRefused
-from contacts.models import Contact, ContactMerge, Conversation, LeadStatus, MergeDismissal
+from contacts.models import Contact, ContactMerge, Conversation, LeadStatus, MergeDismissal, ProfileFact
 from contacts.replies import reply_addresses
 from contacts.timeline import newest_messages
 
@@ -270,7 +270,11 @@ def _side_by_side(older: Contact, younger: Contact) -> list[dict[str, Any]]:
         else younger
     )
     of_both = {
-        "Name": (name_of(older), name_of(younger), shown["name"] or name_of(together)),
+        "Name": (
+            name_of(older),
+            name_of(younger),
+            shown["name"] or _first_name(older, younger) or name_of(together),
+        ),
         "Phone": (*_phones(older, younger),),
         "WhatsApp user ID": (*_user_ids(older, younger),),
         "E-mail": (older.email, younger.email, shown["email"]),
@@ -292,6 +296,12 @@ def _side_by_side(older: Contact, younger: Contact) -> list[dict[str, Any]]:
         {"name": name, "values": [one or "", two or ""], "result": result or ""}
         for name, (one, two, result) in of_both.items()
     ]
+
+
+def _first_name(*leads: Contact) -> str:
+    """Where nobody typed a name: the earliest that WhatsApp told of either, as the sync chooses it."""
+    told = ProfileFact.objects.filter(identity__contact__in=leads, field=ProfileFact.Field.NAME)
+    return told.order_by("first_at", "value").values_list("value", flat=True).first() or ""
 
 
 def _phones(older: Contact, younger: Contact) -> tuple[str, str, str]:

@@ -82,7 +82,12 @@ def item_of(telling: Telling) -> Item:
         return Item(number=telling.number, ignored="a group message")
     if not wamid(telling.message.get("id")):
         return Item(number=telling.number, ignored="a message without an id")
-    return Item(number=telling.number, events=(telling.event(),), notes=noting.on_message(telling))
+    event = telling.event()
+    notes = noting.on_message(telling)
+    if isinstance(event, MessageTold) and not (event.person.phone or event.person.user_id):
+        # EDGE_CASES.md 64: kept, counted, and attached as soon as its conversation is known.
+        notes = (*notes, "message names nobody by phone or user ID")
+    return Item(number=telling.number, events=(event,), notes=notes)
 
 
 def is_group(message: Json, conversation: Json) -> bool:

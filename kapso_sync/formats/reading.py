@@ -50,9 +50,9 @@ def parse(body: bytes) -> object:
     except UnicodeDecodeError as error:
         raise Unparseable(f"not UTF-8 at byte {error.start}") from None
     if not text.strip():
-        raise Unparseable("the body is empty")
+        raise Unparseable("it is empty")
     if text.startswith("\ufeff"):
-        raise Unparseable("the body starts with a byte order mark")
+        raise Unparseable("it starts with a byte order mark")
     try:
         payload: object = DECODER.decode(text)
     except json.JSONDecodeError as error:
