@@ -575,3 +575,17 @@ def test_a_rebuild_does_not_bring_them_back_and_others_keep_everything(cast: Cas
     assert not difference(before, crm_state())
     rebuild_from_what_is_sealed()
     assert not difference(before, crm_state())
+
+
+def test_a_longer_number_that_begins_or_ends_alike_is_somebody_else(desk: Desk) -> None:
+    desk.told(message("m1", 1), message("m2", 2, phone=f"{ANA}23"), message("m3", 3, phone=f"2{ANA}"))
+    assert erase(desk).bodies == 1
+    assert WebhookDelivery.objects.with_bodies().count() == 2
+
+
+def test_a_lead_without_phone_and_user_id_counts_none_of_either(desk: Desk) -> None:
+    lead = Contact.objects.create(workspace=desk.numbers[LIMA].workspace, name="Ana")
+    Identity.objects.create(
+        workspace=lead.workspace, kind="lead", value=str(lead.pk), contact=lead, home=lead
+    )
+    assert erasing.Person.of(lead.workspace_id, lead.pk).counts == [(1, "lead")]
