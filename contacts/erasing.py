@@ -27,13 +27,12 @@ from contacts.models import (
     Identity,
     KapsoSession,
     Message,
-    MessageReceipt,
     Workspace,
 )
 from contacts.refresh import refresh
 from contacts.statements import erase_person as sql
 from contacts.statements import run
-from contacts.tombstones import Mark, Span, Tombstones
+from contacts.tombstones import Mark, Span, Tombstones, message_key
 
 Named = tuple[str, str]  # kind and value of an identity
 
@@ -65,8 +64,10 @@ class Person:
     rows: list[int] = field(default_factory=list)
     identities: list[Held] = field(default_factory=list)
     sessions: dict[int, str] = field(default_factory=dict)
-    messages: dict[int, str] = field(default_factory=dict)
-    wamids: set[str] = field(default_factory=set)
+    messages: set[int] = field(default_factory=set)
+    told_of: set[tuple[str, str]] = field(
+        default_factory=set
+    )  # messages by Meta's id of the number, and WAMID
 
     @classmethod
     def of(cls, workspace_id: int, lead_id: int | None, named: Sequence[Named] = ()) -> Person:
@@ -86,12 +87,18 @@ class Person:
         wamids = [f"wamid.____{hidden}%" for hidden in self.hidden_in_wamids]
         at |= {"sessions": sorted(self.sessions.values()), "wamids": wamids}
         found = run(sql.LOAD_MESSAGES, at)
-        self.messages = {pk: wamid for pk, wamid in found if pk}
-        self.wamids = {wamid for _, wamid in found}
+        self.messages = {pk for pk, *_ in found if pk}
+        self.told_of = {(number, wamid) for _, number, wamid in found}
 
     def _values(self, kind: str) -> list[str]:
         known = {held.value for held in self.identities if held.kind == kind and held.is_theirs_alone}
         return sorted(known | {value for named, value in self.named if named == kind})
+
+    @property
+    def automation(self) -> list[int]:
+        """What workflows said of their sessions, by the rows' ids."""
+        at = {"workspace": self.workspace_id, "sessions": sorted(self.sessions.values())}
+        return [row[0] for row in run(sql.LOAD_AUTOMATION, at)]
 
     @property
     def phones(self) -> list[str]:
@@ -105,7 +112,7 @@ class Person:
             *(("phone", phone) for phone in self.phones),
             *(("user", user) for user in self._values("user")),
             *(("session", session) for session in self.sessions.values()),
-            *(("message", wamid) for wamid in self.wamids),
+            *(("message", message_key(number, wamid)) for number, wamid in self.told_of),
         ]
         return {(self.workspace_id, kind, value) for kind, value in told}
 
@@ -127,7 +134,7 @@ class Person:
 
     @property
     def is_known(self) -> bool:
-        return bool(self.rows or self.identities or self.sessions or self.wamids)
+        return bool(self.rows or self.identities or self.sessions or self.told_of)
 
     @property
     def counts(self) -> list[tuple[int, str]]:
@@ -195,8 +202,8 @@ def _delete_what_was_said(person: Person) -> None:
     run(sql.DROP_FACTS_OF_SHARED_PHONES, {"shared": shared, "identities": theirs})
     at = {"workspace": person.workspace_id, "sessions": sorted(person.sessions.values())}
     run(sql.DROP_AUTOMATION, at)
+    run(sql.DROP_RECEIPTS, at | {"messages": as_json(sorted(person.told_of))})
     Message.objects.filter(pk__in=person.messages).delete()
-    MessageReceipt.objects.filter(workspace=person.workspace_id, kapso_message_id__in=person.wamids).delete()
     KapsoSession.objects.filter(pk__in=person.sessions).delete()
     Conversation.objects.filter(contact__in=person.rows).delete()
 
