@@ -12,11 +12,10 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -28,12 +27,12 @@ from contacts.models import (
     Identity,
     KapsoSession,
     Message,
-    MessageReceipt,
     Workspace,
 )
 from contacts.refresh import refresh
 from contacts.statements import erase_person as sql
-from contacts.tombstones import Mark, Span, Tombstones
+from contacts.statements import run
+from contacts.tombstones import Mark, Span, Tombstones, message_key
 
 Named = tuple[str, str]  # kind and value of an identity
 
@@ -65,8 +64,10 @@ class Person:
     rows: list[int] = field(default_factory=list)
     identities: list[Held] = field(default_factory=list)
     sessions: dict[int, str] = field(default_factory=dict)
-    messages: dict[int, str] = field(default_factory=dict)
-    wamids: set[str] = field(default_factory=set)
+    messages: set[int] = field(default_factory=set)
+    told_of: set[tuple[str, str]] = field(
+        default_factory=set
+    )  # messages by Meta's id of the number, and WAMID
 
     @classmethod
     def of(cls, workspace_id: int, lead_id: int | None, named: Sequence[Named] = ()) -> Person:
@@ -76,22 +77,28 @@ class Person:
 
     def _load(self) -> None:
         if self.lead_id:
-            self.rows = [row[0] for row in _run(sql.LOAD_ROWS, {"lead": self.lead_id})]
+            self.rows = [row[0] for row in run(sql.LOAD_ROWS, {"lead": self.lead_id})]
         identities = Identity.objects.filter(workspace=self.workspace_id, contact=None)
         named = [i.pk for kind, value in self.named for i in identities.filter(kind=kind, value=value)]
         at = {"workspace": self.workspace_id, "rows": self.rows}
-        self.identities = [Held(*row) for row in _run(sql.LOAD_IDENTITIES, at | {"named": named})]
+        self.identities = [Held(*row) for row in run(sql.LOAD_IDENTITIES, at | {"named": named})]
         at |= {"phones": self._values("phone"), "users": self._values("user")}
-        self.sessions = dict(_run(sql.LOAD_SESSIONS, at))
+        self.sessions = dict(run(sql.LOAD_SESSIONS, at))
         wamids = [f"wamid.____{hidden}%" for hidden in self.hidden_in_wamids]
         at |= {"sessions": sorted(self.sessions.values()), "wamids": wamids}
-        found = _run(sql.LOAD_MESSAGES, at)
-        self.messages = {pk: wamid for pk, wamid in found if pk}
-        self.wamids = {wamid for _, wamid in found}
+        found = run(sql.LOAD_MESSAGES, at)
+        self.messages = {pk for pk, *_ in found if pk}
+        self.told_of = {(number, wamid) for _, number, wamid in found}
 
     def _values(self, kind: str) -> list[str]:
         known = {held.value for held in self.identities if held.kind == kind and held.is_theirs_alone}
         return sorted(known | {value for named, value in self.named if named == kind})
+
+    @property
+    def automation(self) -> list[int]:
+        """What workflows said of their sessions, by the rows' ids."""
+        at = {"workspace": self.workspace_id, "sessions": sorted(self.sessions.values())}
+        return [row[0] for row in run(sql.LOAD_AUTOMATION, at)]
 
     @property
     def phones(self) -> list[str]:
@@ -105,7 +112,7 @@ class Person:
             *(("phone", phone) for phone in self.phones),
             *(("user", user) for user in self._values("user")),
             *(("session", session) for session in self.sessions.values()),
-            *(("message", wamid) for wamid in self.wamids),
+            *(("message", message_key(number, wamid)) for number, wamid in self.told_of),
         ]
         return {(self.workspace_id, kind, value) for kind, value in told}
 
@@ -127,12 +134,12 @@ class Person:
 
     @property
     def is_known(self) -> bool:
-        return bool(self.rows or self.identities or self.sessions or self.wamids)
+        return bool(self.rows or self.identities or self.sessions or self.told_of)
 
     @property
     def counts(self) -> list[tuple[int, str]]:
         """What would go, how many of each; without what there is none of."""
-        ids = sum(held.is_theirs_alone for held in self.identities)
+        ids = sum(held.is_theirs_alone for held in self.identities if held.kind in ("phone", "user"))
         threads = Conversation.objects.filter(contact__in=self.rows).count()
         found = [
             (len(self.rows[:1]), "lead", "leads"),
@@ -166,7 +173,7 @@ def erase(workspace_id: int, lead_id: int | None, named: Sequence[Named] = ()) -
 def tombstones_of(marks: set[Mark]) -> Tombstones:
     """Those of these marks that belong to people who were erased."""
     asked = sorted(marks)
-    found = _run("SELECT * FROM contacts_tombstones(%(marks)s::jsonb, 0)", {"marks": json.dumps(asked)})
+    found = run("SELECT * FROM contacts_tombstones(%(marks)s::jsonb, 0)", {"marks": json.dumps(asked)})
     return {asked[nth - 1]: Span(since, until) for nth, since, until in found}
 
 
@@ -183,7 +190,7 @@ def _write_tombstones(person: Person) -> None:
         for held in person.shared_phones
         if held.is_current or held.until
     ]
-    _run(
+    run(
         sql.WRITE_TOMBSTONES,
         {"workspace": person.workspace_id, "marks": as_json(marks), "at": timezone.now()},
     )
@@ -192,11 +199,11 @@ def _write_tombstones(person: Person) -> None:
 def _delete_what_was_said(person: Person) -> None:
     shared = [held.id for held in person.shared_phones]
     theirs = [held.id for held in person.identities if held.is_theirs_alone]
-    _run(sql.DROP_FACTS_OF_SHARED_PHONES, {"shared": shared, "identities": theirs})
+    run(sql.DROP_FACTS_OF_SHARED_PHONES, {"shared": shared, "identities": theirs})
     at = {"workspace": person.workspace_id, "sessions": sorted(person.sessions.values())}
-    _run(sql.DROP_AUTOMATION, at)
+    run(sql.DROP_AUTOMATION, at)
+    run(sql.DROP_RECEIPTS, at | {"messages": as_json(sorted(person.told_of))})
     Message.objects.filter(pk__in=person.messages).delete()
-    MessageReceipt.objects.filter(workspace=person.workspace_id, kapso_message_id__in=person.wamids).delete()
     KapsoSession.objects.filter(pk__in=person.sessions).delete()
     Conversation.objects.filter(contact__in=person.rows).delete()
 
@@ -214,9 +221,3 @@ def _delete_the_person(person: Person) -> None:
     rows = Contact.objects.filter(pk__in=person.rows)
     rows.update(merged_into=None)
     rows.delete()
-
-
-def _run(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return list(cursor.fetchall()) if cursor.description else []

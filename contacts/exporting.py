@@ -78,7 +78,7 @@ def _sections(person: Person) -> dict[str, Iterable[Row]]:
         "sessions": map(_columns, KapsoSession.objects.filter(pk__in=person.sessions).order_by("pk")),
         "automation": map(
             _columns,
-            AutomationEvent.objects.filter(kapso_conversation_id__in=person.sessions.values()).order_by("at"),
+            AutomationEvent.objects.filter(pk__in=person.automation).order_by("at", "pk"),
         ),
         "messages": _messages(person),
     }

@@ -56,12 +56,12 @@ def marks(number: PhoneNumber, event: Event) -> Iterator[Mark]:
     workspace = number.workspace_id
     match event:
         case MessageTold():
-            yield workspace, "message", event.wamid
+            yield workspace, "message", message_key(number.phone_number_id, event.wamid)
             yield from _people(number, event.person)
             if event.session:
                 yield workspace, "session", event.session.kapso_id
         case ReceiptsTold():
-            yield workspace, "message", event.wamid
+            yield workspace, "message", message_key(number.phone_number_id, event.wamid)
         case ProfileTold():
             yield from _people(number, event.person)
         case SessionTold():
@@ -72,6 +72,11 @@ def marks(number: PhoneNumber, event: Event) -> Iterator[Mark]:
             yield from _people(number, event.after)
             if event.message:
                 yield from marks(number, event.message)
+
+
+def message_key(number_id: str, wamid: str) -> str:
+    """The value of a message's mark: a WAMID is one message for each number (`number_id` is Meta's)."""
+    return f"{number_id}/{wamid}"
 
 
 def is_erased(number: PhoneNumber, event: Event, tombstones: Tombstones) -> bool:
@@ -88,9 +93,13 @@ def is_erased(number: PhoneNumber, event: Event, tombstones: Tombstones) -> bool
             named = list(_people(number, event.person))
             if not named and event.session:  # it belongs to whom its session names (contacts.people)
                 named = [(workspace, "session", event.session.kapso_id)]
-            return (workspace, "message", event.wamid) in tombstones or _any(named, event.at, tombstones)
+            return (
+                workspace,
+                "message",
+                message_key(number.phone_number_id, event.wamid),
+            ) in tombstones or _any(named, event.at, tombstones)
         case ReceiptsTold():
-            return (workspace, "message", event.wamid) in tombstones
+            return (workspace, "message", message_key(number.phone_number_id, event.wamid)) in tombstones
         case ProfileTold():
             return _any(_people(number, event.person), event.at, tombstones)
         case SessionTold():

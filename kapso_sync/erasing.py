@@ -16,12 +16,14 @@ from django.utils import timezone
 
 from contacts import erasing
 from contacts.erasing import Named, Person
+from contacts.models import Workspace
 from contacts.tombstones import ERASED
 from kapso_sync import sync
 from kapso_sync.clearing import FINISHED, clear
 from kapso_sync.finding import Finder, batches, deliveries_of
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.parts import told_by
+from kapso_sync.rebuilding import Rebuild
 
 # How long ago a delivery may have been received that was committed only now, with a wide margin.
 LATE = timedelta(hours=1)
@@ -51,7 +53,10 @@ def erase_person(
     started = timezone.now()
     outcome = Erased(Person.of(workspace_id, lead_id, named))
     _clear_bodies(outcome, on_batch=on_batch)
-    outcome.person = erasing.erase(workspace_id, lead_id, named)
+    with transaction.atomic():
+        outcome.person = erasing.erase(workspace_id, lead_id, named)
+        # A rebuild that was begun has them in its shadow: it has to begin anew.
+        Rebuild(Workspace.objects.get(pk=workspace_id)).shadow.drop()
     _clear_bodies(outcome, since=started - LATE)
     _clear_errors(outcome.person)
     return outcome

@@ -42,9 +42,10 @@ class Finder:
         self.workspace_id = person.workspace_id
         numbers = PhoneNumber.objects.filter(workspace=person.workspace_id)
         self.numbers = set(numbers.values_list("phone_number_id", flat=True))
-        self.words = {value for _, kind, value in self.marks if kind != "phone"}
-        # The digits one after the other, with whatever people put between them.
-        phones = (r"[^0-9]{0,3}".join(phone) for phone in person.phones)
+        self.words = {value for _, kind, value in self.marks if kind in ("user", "session")}
+        self.words |= {wamid for _, wamid in person.told_of}
+        # The digits one after the other, with whatever people put between them; a longer number is somebody else's.
+        phones = (rf"(?<!\d){'[^0-9]{0,3}'.join(phone)}(?!\d)" for phone in person.phones)
         wamids = (rf"wamid\.[\w+/]{{4}}{re.escape(hidden)}" for hidden in person.hidden_in_wamids)
         patterns = [*phones, *wamids]
         self.pattern = re.compile("|".join(patterns)) if patterns else None

@@ -41,6 +41,7 @@ from kapso_sync import parts, sync
 from kapso_sync.clearing import FINISHED, clear
 from kapso_sync.erasing import erase_person
 from kapso_sync.models import DeliveryAttempt, WebhookDelivery
+from kapso_sync.rebuilding import Rebuild
 from kapso_sync.replaying import replay_in_batches
 from tests.builders import (
     ANA,
@@ -575,3 +576,46 @@ def test_a_rebuild_does_not_bring_them_back_and_others_keep_everything(cast: Cas
     assert not difference(before, crm_state())
     rebuild_from_what_is_sealed()
     assert not difference(before, crm_state())
+
+
+def test_a_longer_number_that_begins_or_ends_alike_is_somebody_else(desk: Desk) -> None:
+    desk.told(message("m1", 1), message("m2", 2, phone=f"{ANA}23"), message("m3", 3, phone=f"2{ANA}"))
+    assert erase(desk).bodies == 1
+    assert WebhookDelivery.objects.with_bodies().count() == 2
+
+
+def test_a_lead_without_phone_and_user_id_counts_none_of_either(desk: Desk) -> None:
+    lead = Contact.objects.create(workspace=desk.numbers[LIMA].workspace, name="Ana")
+    Identity.objects.create(
+        workspace=lead.workspace, kind="lead", value=str(lead.pk), contact=lead, home=lead
+    )
+    assert erasing.Person.of(lead.workspace_id, lead.pk).counts == [(1, "lead")]
+
+
+def test_the_same_wamid_at_another_number_is_another_message(desk: Desk) -> None:
+    """EDGE_CASES 42, within one workspace."""
+    type(desk.numbers[SAOPAULO]).objects.update(workspace=desk.numbers[LIMA].workspace)
+    desk.told(message("m1", 1))
+    bea = message("m1", 2, phone=BEA, number=SAOPAULO)
+    desk.told(bea)
+    receipt = meta({"statuses": [status("read", 5, id="m1")]}, number=SAOPAULO)
+    desk.post(receipt, "")
+    lead = desk.lead()
+    erase_person(lead.workspace_id, lead.pk)
+    assert MessageReceipt.objects.filter(kapso_message_id="m1").exists()
+    assert Message.objects.get().phone == BEA
+    later = meta({"statuses": [status("delivered", 3, id="m1")]}, number=SAOPAULO)
+    assert desk.post(later, "").json["status"] == "processed"
+    assert desk.post(bea).json["status"] == "processed"
+    assert desk.post(meta({"statuses": [status("read", 5, id="m1")]}), "").delivery.error == ERASED
+
+
+def test_the_shadow_of_a_rebuild_that_was_interrupted_goes_too(desk: Desk) -> None:
+    desk.told(message("m1", 1, text="my secret"))
+    rebuild = Rebuild(desk.numbers[LIMA].workspace)
+    rebuild.begin()
+    elsewhere = Rebuild(desk.numbers[SAOPAULO].workspace)
+    elsewhere.begin()
+    erase(desk)
+    assert not rebuild.shadow.exists
+    assert elsewhere.shadow.exists

@@ -18,7 +18,7 @@ from django.urls import reverse
 
 from contacts.erasing import Person
 from contacts.exporting import LEFT_OUT
-from contacts.models import Contact, Membership, Message
+from contacts.models import AutomationEvent, Contact, Membership, Message
 from kapso_sync.exporting import OF_OTHERS, export_person
 from kapso_sync.models import WebhookDelivery
 from tests.builders import (
@@ -258,3 +258,11 @@ def test_the_delivery_page_says_when_its_body_was_cleared(desk: Desk, staff: Cli
         reverse("admin:kapso_sync_webhookdelivery_replay", args=[delivery.pk]), follow=True
     ).content.decode()
     assert "1 delivery cannot be replayed: the body was cleared." in replayed
+
+
+def test_what_a_workflow_said_to_another_workspace_is_not_in_the_file(desk: Desk) -> None:
+    lead = tell_of_ana(desk)
+    handoff = {"kapso_conversation_id": "s1", "kind": "handoff", "at": moment(6)}
+    AutomationEvent.objects.create(execution_id="ours", served_numbers=[LIMA], **handoff)
+    AutomationEvent.objects.create(execution_id="theirs", served_numbers=[SAOPAULO], **handoff)
+    assert [row["execution_id"] for row in exported(lead)["automation"]] == ["ours"]

@@ -22,7 +22,7 @@ class Tombstone(models.Model):
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
     kind = models.CharField(max_length=7, choices=Kind)
-    # sha256 of the workspace's salt, the kind and the value, in hex.
+    # sha256 of the workspace's salt, the kind and the value, in hex. A message's value also names its number.
     digest = models.CharField(max_length=64)
     erased_at = models.DateTimeField()
     # Empty but for a phone that was somebody else's before: what is older than this is not about the erased person.

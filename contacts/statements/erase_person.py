@@ -60,15 +60,26 @@ WHERE s.workspace_id = %(workspace)s AND s.conversation_id IS NULL
 # Theirs, and those that wait for somebody and name them. Receipts that came before their message name nobody, but
 # Meta puts the phone into the WAMID.
 LOAD_MESSAGES = """
-SELECT m.id, m.kapso_message_id FROM contacts_message m WHERE m.contact_id = ANY(%(rows)s)
+SELECT m.id, n.phone_number_id, m.kapso_message_id
+FROM contacts_message m JOIN contacts_phonenumber n ON n.id = m.phone_number_id
+WHERE m.contact_id = ANY(%(rows)s)
 UNION
-SELECT m.id, m.kapso_message_id FROM contacts_message m
+SELECT m.id, n.phone_number_id, m.kapso_message_id
+FROM contacts_message m JOIN contacts_phonenumber n ON n.id = m.phone_number_id
 WHERE m.workspace_id = %(workspace)s AND m.contact_id IS NULL
   AND (m.phone = ANY(%(phones)s) OR m.user_id = ANY(%(users)s)
        OR m.phone IS NULL AND m.user_id IS NULL AND m.kapso_conversation_id = ANY(%(sessions)s))
 UNION
-SELECT NULL, r.kapso_message_id FROM contacts_messagereceipt r
+SELECT NULL, n.phone_number_id, r.kapso_message_id
+FROM contacts_messagereceipt r JOIN contacts_phonenumber n ON n.id = r.phone_number_id
 WHERE r.workspace_id = %(workspace)s AND r.kapso_message_id LIKE ANY(%(wamids)s)
+"""
+
+# The same WAMID at another number is another message.
+DROP_RECEIPTS = """
+DELETE FROM contacts_messagereceipt r USING contacts_phonenumber n, jsonb_array_elements(%(messages)s::jsonb) AS row
+WHERE n.id = r.phone_number_id AND r.workspace_id = %(workspace)s
+  AND n.phone_number_id = row->>0 AND r.kapso_message_id = row->>1
 """
 
 WRITE_TOMBSTONES = """
@@ -90,11 +101,13 @@ WHERE f.identity_id = p.id AND p.id = ANY(%(shared)s)
 """
 
 # A workflow names no number, only the session: not what speaks of another workspace's session of the same id.
-DROP_AUTOMATION = """
-DELETE FROM contacts_automationevent a
+AUTOMATION = """
+FROM contacts_automationevent a
 WHERE a.kapso_conversation_id = ANY(%(sessions)s)
   AND (a.served_numbers = '{}' OR a.served_numbers && (
       SELECT array_agg(n.phone_number_id) FROM contacts_phonenumber n WHERE n.workspace_id = %(workspace)s))
   AND NOT EXISTS (SELECT FROM contacts_kapsosession s
                   WHERE s.kapso_conversation_id = a.kapso_conversation_id AND s.workspace_id <> %(workspace)s)
 """
+LOAD_AUTOMATION = "SELECT a.id" + AUTOMATION
+DROP_AUTOMATION = "DELETE" + AUTOMATION
