@@ -197,7 +197,7 @@ class Rebuild:
         migrations = MigrationRecorder.Migration.objects.filter(app__in=["contacts", "kapso_sync"])
         numbers = PhoneNumber.objects.filter(workspace=self.workspace).order_by("pk")
         known = [
-            settings.VERSION,
+            settings.CODE_VERSION,
             sorted(migrations.values_list("app", "name")),
             list(numbers.values_list("pk", "phone_number_id", "display_phone_number", "is_active")),
             Message.objects.filter(workspace=self.workspace, is_sealed=True).count(),

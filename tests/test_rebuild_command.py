@@ -266,7 +266,7 @@ def test_what_was_begun_on_other_grounds_is_begun_anew(desk: Desk, settings: Any
     with rebuilding(desk.numbers[LIMA].workspace) as rebuild:
         rebuild.begin()
         rebuild.build()
-    settings.VERSION = "another"
+    settings.CODE_VERSION = "0.1.0+another"
     assert "What was begun is out of date: beginning anew." in run("verify_crm", "--workspace", "lima")
 
 
