@@ -107,11 +107,15 @@ class Batch:
             try:
                 with transaction.atomic():
                     if self._begin():
+                        if self.erased:
+                            self._lock_alone()
                         _apply(self.parts, alone=alone, erased=self.erased)
                         self._save()
             except PeopleChanged:
                 alone = True
             except ErasedPeople as found:
+                # Sealing wants the workspaces alone: two that share one by then would wait for each other.
+                alone = True
                 self.erased = {**self.erased, **found.tombstones}
             except (OperationalError, IntegrityError) as error:
                 attempts -= 1
@@ -126,7 +130,7 @@ class Batch:
             with transaction.atomic():
                 if self._begin():
                     # All at once and in order: half by half, two such batches could wait for each other.
-                    people.lock_alone({part.number.workspace_id for part in self._applicable if part.number})
+                    self._lock_alone()
                     self._apply_by_halves(self._applicable, error)
                     self._save()
         except Exception as again:  # noqa: BLE001 - see process
@@ -144,6 +148,10 @@ class Batch:
                 for part in self._applicable:
                     part.failed(error, met_others=_met_others(error))
                 self._save()
+
+    def _lock_alone(self) -> None:
+        """Every workspace that applying, or sealing what the bodies tell, may want alone; at once and in order."""
+        people.lock_alone({part.number.workspace_id for part in self.parts if part.number and part.events})
 
     @property
     def _applicable(self) -> list[Part]:
