@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.postgres.fields import ArrayField
@@ -69,6 +69,24 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         )
         earliest = twin.order_by("received_at").values("received_at")[:1]
         return self.with_bodies().order_by("id").annotate(earliest_received_at=models.Subquery(earliest))
+
+    def lock_to_replay(self, deliveries: Sequence[WebhookDelivery]) -> list[WebhookDelivery]:
+        """Lock their rows until the transaction ends; those that still have their bodies.
+
+        An erasure or retention may have cleared one since it was loaded: that instance is emptied, too.
+        """
+        locked = self.filter(pk__in=[delivery.pk for delivery in deliveries]).order_by("id")
+        rows = locked.select_for_update(no_key=True).values_list("pk", "status", "error", "body_cleared_at")
+        known = {pk: said for pk, *said in rows}
+        kept = []
+        for delivery in deliveries:
+            status, error, cleared_at = known.get(delivery.pk, (None, "", None))
+            if cleared_at:
+                delivery.status, delivery.error, delivery.body_cleared_at = status, error, cleared_at
+                delivery.body = b""
+            elif status:
+                kept.append(delivery)
+        return kept
 
     def save_outcomes(self, deliveries: Iterable[WebhookDelivery]) -> None:
         """One statement, however many there are; earlier outcomes become past attempts."""

@@ -52,9 +52,15 @@ def receive(delivery: WebhookDelivery, numbers: Iterable[PhoneNumber]) -> None:
     counting.arrived(delivery, batch.parts)
 
 
-def replay(deliveries: Sequence[WebhookDelivery]) -> None:
-    """Bring stored deliveries into the CRM (again), in one transaction; saves what came of each."""
-    Batch(deliveries, numbers_named_by(deliveries).values(), is_new=False).process()
+def replay(deliveries: Sequence[WebhookDelivery]) -> list[WebhookDelivery]:
+    """Bring stored deliveries into the CRM (again), in one transaction; saves what came of each.
+
+    Returns those that it replayed: not those whose bodies were cleared since they were loaded. These keep their
+    outcome, and their instances become what the rows are.
+    """
+    batch = Batch(deliveries, numbers_named_by(deliveries).values(), is_new=False)
+    batch.process()
+    return list(batch.deliveries)
 
 
 class Stage(Protocol):
@@ -139,9 +145,13 @@ class Batch:
     def _give_up(self, error: Exception) -> None:
         """Not even halves could be committed: each delivery for itself, so that none pays for another."""
         if len(self.deliveries) > 1:
-            for delivery in self.deliveries:
-                Batch([delivery], self.numbers.values(), is_new=self.is_new, stage=self.stage).process()
-            self.parts = []
+            each = [
+                Batch([delivery], self.numbers.values(), is_new=self.is_new, stage=self.stage)
+                for delivery in self.deliveries
+            ]
+            for batch in each:
+                batch.process()
+            self.deliveries, self.parts = [one for batch in each for one in batch.deliveries], []
             return
         with transaction.atomic():
             if self._begin():
@@ -185,6 +195,8 @@ class Batch:
 
     def _begin(self) -> bool:
         """Normalise and, if new, store; False if there is nothing left to do."""
+        if not self.is_new and not self.stage:
+            self.deliveries = WebhookDelivery.objects.lock_to_replay(self.deliveries)
         self.parts = self._normalise()
         for delivery in self.deliveries:
             delivery.is_just_stored = False
