@@ -91,6 +91,9 @@ class Batch:
     ) -> None:
         self.stage = stage
         self.deliveries = deliveries
+        if stage:
+            for delivery in deliveries:
+                delivery.note_applied(delivery.status, delivery.waits_for)
         self.numbers = {number.phone_number_id: number for number in numbers}
         self.is_new = is_new
         self.parts: list[Part] = []
@@ -206,12 +209,12 @@ class Batch:
             return True
         (delivery,) = self.deliveries
         delivery.pk = None
-        received_at = delivery.received_at
+        told_by = delivery.received_at, delivery.served_numbers
         self._conclude(delivery)
         if not delivery.store() and delivery.status not in (Status.FAILED, Status.RECEIVED):
             self.parts = []
             return False
-        if delivery.earliest_received_at != received_at:
+        if (delivery.earliest_received_at, delivery.served_numbers) != told_by:
             self.parts = self._normalise()
         return True
 
