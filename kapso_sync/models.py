@@ -77,18 +77,16 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         others what of them is applied already.
         """
         locked = self.filter(pk__in=[delivery.pk for delivery in deliveries]).order_by("id")
-        rows = locked.select_for_update(no_key=True).values_list(
-            "pk", "status", "error", "body_cleared_at", "waits_for"
-        )
-        known = {pk: said for pk, *said in rows}
+        rows = locked.select_for_update(no_key=True).only("status", "error", "body_cleared_at", "waits_for")
+        known = {row.pk: row for row in rows}
         kept = []
         for delivery in deliveries:
-            status, error, cleared_at, waits_for = known.get(delivery.pk, (None, "", None, None))
-            if cleared_at:
-                delivery.status, delivery.error, delivery.body_cleared_at = status, error, cleared_at
-                delivery.body = b""
-            elif status:
-                delivery.note_applied(status, waits_for)
+            row = known.get(delivery.pk)
+            if row and row.body_cleared_at:
+                delivery.status, delivery.error, delivery.body = row.status, row.error, b""
+                delivery.body_cleared_at = row.body_cleared_at
+            elif row:
+                delivery.note_applied(row.status, row.waits_for)
                 kept.append(delivery)
         return kept
 

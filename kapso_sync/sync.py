@@ -209,12 +209,12 @@ class Batch:
             return True
         (delivery,) = self.deliveries
         delivery.pk = None
-        told_by = delivery.received_at, delivery.served_numbers
+        received_at, served = delivery.received_at, delivery.served_numbers
         self._conclude(delivery)
         if not delivery.store() and delivery.status not in (Status.FAILED, Status.RECEIVED):
             self.parts = []
             return False
-        if (delivery.earliest_received_at, delivery.served_numbers) != told_by:
+        if delivery.earliest_received_at != received_at or delivery.served_numbers != served:
             self.parts = self._normalise()
         return True
 
