@@ -21,13 +21,18 @@ from kapso_sync.models import WebhookDelivery
 
 Status = WebhookDelivery.Status
 
+# What needs something: none of it without a body, for there is nothing left to apply. The one place that says so.
+_HAS_BODY = Q(body_cleared_at=None)
+# Not applied, and the fault is ours.
+UNPROCESSED = Q(status__in=[Status.RECEIVED, Status.FAILED]) & _HAS_BODY
 # Nobody tries it again by itself any more.
-GIVEN_UP = Q(status=Status.FAILED, next_retry_at=None, body_cleared_at=None)
+GIVEN_UP = Q(status=Status.FAILED, next_retry_at=None) & _HAS_BODY
 # It will be processed, or tried, without anybody's help.
-UNDER_WAY = Q(status__in=[Status.RECEIVED, Status.FAILED]) & (
-    Q(status=Status.RECEIVED) | Q(next_retry_at__isnull=False)
-)
-FOR_ITS_NUMBER = Q(waits_for__isnull=False)
+UNDER_WAY = UNPROCESSED & (Q(status=Status.RECEIVED) | Q(next_retry_at__isnull=False))
+# Some of it is for a number that is not registered here, or inactive.
+FOR_ITS_NUMBER = Q(waits_for__isnull=False) & _HAS_BODY
+# Not done, by status.
+WAITING = UNPROCESSED | Q(status=Status.UNROUTABLE) & _HAS_BODY
 
 # An outcome normally follows within the request.
 LATE_AFTER = timedelta(minutes=1)
@@ -103,7 +108,7 @@ def _given_up(request: HttpRequest) -> list[Alert]:
 
 
 def _late(request: HttpRequest) -> list[Alert]:
-    mine = WebhookDelivery.objects.for_user(user_of(request)).filter(UNDER_WAY, body_cleared_at=None)
+    mine = WebhookDelivery.objects.for_user(user_of(request)).filter(UNDER_WAY)
     oldest, now = mine.aggregate(oldest=Min("received_at"))["oldest"], timezone.now()
     if oldest is None or now - oldest < LATE_AFTER:
         return []

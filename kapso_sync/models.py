@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.postgres.fields import ArrayField
@@ -69,6 +69,26 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         )
         earliest = twin.order_by("received_at").values("received_at")[:1]
         return self.with_bodies().order_by("id").annotate(earliest_received_at=models.Subquery(earliest))
+
+    def lock_to_replay(self, deliveries: Sequence[WebhookDelivery]) -> list[WebhookDelivery]:
+        """Lock their rows until the transaction ends; those that still have their bodies.
+
+        An erasure or retention may have cleared one since it was loaded: that instance is emptied, too. Notes of the
+        others what of them is applied already.
+        """
+        locked = self.filter(pk__in=[delivery.pk for delivery in deliveries]).order_by("id")
+        rows = locked.select_for_update(no_key=True).only("status", "error", "body_cleared_at", "waits_for")
+        known = {row.pk: row for row in rows}
+        kept = []
+        for delivery in deliveries:
+            row = known.get(delivery.pk)
+            if row and row.body_cleared_at:
+                delivery.status, delivery.error, delivery.body = row.status, row.error, b""
+                delivery.body_cleared_at = row.body_cleared_at
+            elif row:
+                delivery.note_applied(row.status, row.waits_for)
+                kept.append(delivery)
+        return kept
 
     def save_outcomes(self, deliveries: Iterable[WebhookDelivery]) -> None:
         """One statement, however many there are; earlier outcomes become past attempts."""
@@ -229,7 +249,7 @@ class WebhookDelivery(models.Model):
             ],
         )  # fmt: skip
         self.pk, self.is_just_stored, status, attempts = row[:4]
-        self.received_at, self.earliest_received_at, self.others_are_due = row[4:]
+        self.received_at, self.served_numbers, self.earliest_received_at, self.others_are_due = row[4:]
         self.is_copy = not self.is_just_stored
         if self.is_copy:
             self.status, self.attempts = status, attempts
@@ -243,8 +263,18 @@ class WebhookDelivery(models.Model):
     # Of the present attempt: whether it is the one that stored it, and whether it failed for nothing but the moment.
     is_just_stored = False
     met_others = False
+    # Of a replayed one that was applied before: the numbers whose items were not. The others' are in the CRM.
+    applied_but_for: Sequence[str] | None = None
     # Whether, when this one was stored, others were due to be tried again.
     others_are_due = False
+
+    def note_applied(self, status: str, waits_for: Sequence[str] | None) -> None:
+        """What an earlier attempt came to: its parts for any number were applied, but for those that wait."""
+        was_applied = status in (self.Status.PROCESSED, self.Status.UNROUTABLE)
+        self.applied_but_for = (waits_for or ()) if was_applied else None
+
+    def has_applied(self, number: str) -> bool:
+        return self.applied_but_for is not None and number not in self.applied_but_for
 
     @classmethod
     def of(cls, body: bytes, headers: Mapping[str, str], **fields: Any) -> Self:

@@ -26,6 +26,9 @@ IS_LEFT = f"""d.status = 'received' AND d.next_retry_at IS NULL AND d.received_a
 IS_AWAITED = f"""d.waits_for && ARRAY(SELECT n.phone_number_id::text FROM contacts_phonenumber n WHERE n.is_active)
     AND d.next_retry_at IS NULL AND {_RETRYABLE}"""  # noqa: S608 - constants of this file
 
+# A copy that may be the next try of what failed speaks for the numbers of both signatures: each was good for this body.
+# Of anything else the first signature decides.
+#
 # Also says whether anything is to be retried, so that no request has to ask. That a number was registered is seen by
 # its own first webhook: to ask for all numbers each time would cost more.
 STORE = f"""
@@ -33,8 +36,13 @@ INSERT INTO kapso_sync_webhookdelivery AS known (
     received_at, idempotency_key, event, phone_number_id, workspace_id, headers, body, body_sha256, served_numbers,
     status, error, attempts, processed_at, code_version, failures, next_retry_at, waits_for)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 1, %s, %s, %s, now() + make_interval(secs => %s), %s)
-ON CONFLICT (phone_number_id, body_sha256, idempotency_key) DO UPDATE SET duplicates = known.duplicates + 1
-RETURNING id, xmax = 0, status, attempts, received_at,
+ON CONFLICT (phone_number_id, body_sha256, idempotency_key) DO UPDATE SET duplicates = known.duplicates + 1,
+    served_numbers = CASE
+        WHEN known.status NOT IN ('received', 'failed') OR known.served_numbers IS NULL THEN known.served_numbers
+        WHEN EXCLUDED.served_numbers IS NOT NULL
+        THEN ARRAY(SELECT unnest(known.served_numbers) UNION SELECT unnest(EXCLUDED.served_numbers) ORDER BY 1)
+    END
+RETURNING id, xmax = 0, status, attempts, received_at, served_numbers,
     LEAST(received_at, (
         SELECT min(twin.received_at) FROM kapso_sync_webhookdelivery twin
         WHERE twin.phone_number_id = known.phone_number_id AND twin.body_sha256 = known.body_sha256)),

@@ -103,7 +103,11 @@ def _part(delivery: WebhookDelivery, item: formats.Item, numbers: Mapping[str, P
     served = delivery.served_numbers
     is_served = served is None or not item.number or item.number in served
     number = numbers.get(item.number) if is_served else None
-    verdict = _verdict(item, number) if is_served else _not_served(item)
+    verdict = (
+        _verdict(item, number, was_applied=delivery.has_applied(item.number))
+        if is_served
+        else _not_served(item)
+    )
     return Part(
         delivery=delivery,
         events=item.events,
@@ -124,8 +128,8 @@ def _not_served(item: formats.Item) -> Verdict:
     )
 
 
-def _verdict(item: formats.Item, number: PhoneNumber | None) -> Verdict:
-    """Whether the item is to be applied."""
+def _verdict(item: formats.Item, number: PhoneNumber | None, *, was_applied: bool) -> Verdict:
+    """Whether the item is to be applied. What was applied already is not undone by setting its number inactive."""
     if item.ignored.startswith(formats.UNREADABLE):
         return Verdict(status=Status.FAILED, reason=item.ignored)
     if not item.events:
@@ -137,7 +141,7 @@ def _verdict(item: formats.Item, number: PhoneNumber | None) -> Verdict:
             counted=f"no {'such number is registered' if item.number else 'number is named'}",
             waits_for=item.number,
         )
-    if number is not None and not number.is_active:
+    if number is not None and not number.is_active and not was_applied:
         return Verdict(
             status=Status.IGNORED,
             reason=f"The number {item.number} {INACTIVE}.",

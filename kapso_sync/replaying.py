@@ -30,8 +30,7 @@ def replay_in_batches(
     keys = list(deliveries.with_bodies().order_by("id").values_list("pk", flat=True))
     for number, start in enumerate(range(0, len(keys), size), 1):
         batch = list(WebhookDelivery.objects.filter(pk__in=keys[start : start + size]).replayable())
-        sync.replay(batch)
-        outcomes.update(delivery.status for delivery in batch)
+        outcomes.update(delivery.status for delivery in sync.replay(batch))
         on_batch(batch)
         if len(batch) == size and number.bit_count() == 1:
             _analyze()

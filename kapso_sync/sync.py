@@ -52,9 +52,15 @@ def receive(delivery: WebhookDelivery, numbers: Iterable[PhoneNumber]) -> None:
     counting.arrived(delivery, batch.parts)
 
 
-def replay(deliveries: Sequence[WebhookDelivery]) -> None:
-    """Bring stored deliveries into the CRM (again), in one transaction; saves what came of each."""
-    Batch(deliveries, numbers_named_by(deliveries).values(), is_new=False).process()
+def replay(deliveries: Sequence[WebhookDelivery]) -> list[WebhookDelivery]:
+    """Bring stored deliveries into the CRM (again), in one transaction; saves what came of each.
+
+    Returns those that it replayed: not those whose bodies were cleared since they were loaded. These keep their
+    outcome, and their instances become what the rows are.
+    """
+    batch = Batch(deliveries, numbers_named_by(deliveries).values(), is_new=False)
+    batch.process()
+    return list(batch.deliveries)
 
 
 class Stage(Protocol):
@@ -85,6 +91,9 @@ class Batch:
     ) -> None:
         self.stage = stage
         self.deliveries = deliveries
+        if stage:
+            for delivery in deliveries:
+                delivery.note_applied(delivery.status, delivery.waits_for)
         self.numbers = {number.phone_number_id: number for number in numbers}
         self.is_new = is_new
         self.parts: list[Part] = []
@@ -107,11 +116,15 @@ class Batch:
             try:
                 with transaction.atomic():
                     if self._begin():
+                        if self.erased:
+                            self._lock_alone()
                         _apply(self.parts, alone=alone, erased=self.erased)
                         self._save()
             except PeopleChanged:
                 alone = True
             except ErasedPeople as found:
+                # Sealing wants the workspaces alone: two that share one by then would wait for each other.
+                alone = True
                 self.erased = {**self.erased, **found.tombstones}
             except (OperationalError, IntegrityError) as error:
                 attempts -= 1
@@ -126,7 +139,7 @@ class Batch:
             with transaction.atomic():
                 if self._begin():
                     # All at once and in order: half by half, two such batches could wait for each other.
-                    people.lock_alone({part.number.workspace_id for part in self._applicable if part.number})
+                    self._lock_alone()
                     self._apply_by_halves(self._applicable, error)
                     self._save()
         except Exception as again:  # noqa: BLE001 - see process
@@ -135,15 +148,23 @@ class Batch:
     def _give_up(self, error: Exception) -> None:
         """Not even halves could be committed: each delivery for itself, so that none pays for another."""
         if len(self.deliveries) > 1:
-            for delivery in self.deliveries:
-                Batch([delivery], self.numbers.values(), is_new=self.is_new, stage=self.stage).process()
-            self.parts = []
+            each = [
+                Batch([delivery], self.numbers.values(), is_new=self.is_new, stage=self.stage)
+                for delivery in self.deliveries
+            ]
+            for batch in each:
+                batch.process()
+            self.deliveries, self.parts = [one for batch in each for one in batch.deliveries], []
             return
         with transaction.atomic():
             if self._begin():
                 for part in self._applicable:
                     part.failed(error, met_others=_met_others(error))
                 self._save()
+
+    def _lock_alone(self) -> None:
+        """Every workspace that applying, or sealing what the bodies tell, may want alone; at once and in order."""
+        people.lock_alone({part.number.workspace_id for part in self.parts if part.number and part.events})
 
     @property
     def _applicable(self) -> list[Part]:
@@ -177,6 +198,8 @@ class Batch:
 
     def _begin(self) -> bool:
         """Normalise and, if new, store; False if there is nothing left to do."""
+        if not self.is_new and not self.stage:
+            self.deliveries = WebhookDelivery.objects.lock_to_replay(self.deliveries)
         self.parts = self._normalise()
         for delivery in self.deliveries:
             delivery.is_just_stored = False
@@ -186,12 +209,12 @@ class Batch:
             return True
         (delivery,) = self.deliveries
         delivery.pk = None
-        received_at = delivery.received_at
+        received_at, served = delivery.received_at, delivery.served_numbers
         self._conclude(delivery)
         if not delivery.store() and delivery.status not in (Status.FAILED, Status.RECEIVED):
             self.parts = []
             return False
-        if delivery.earliest_received_at != received_at:
+        if delivery.earliest_received_at != received_at or delivery.served_numbers != served:
             self.parts = self._normalise()
         return True
 

@@ -10,6 +10,7 @@ from django.db.models import Min, Q, Sum
 
 from kapso_sync.counting import COPY, DELIVERY, DRIFT, NOTED, REFUSED
 from kapso_sync.models import Tally, WebhookDelivery
+from kapso_sync.tallies import BEFORE
 
 Status = WebhookDelivery.Status
 
@@ -87,7 +88,7 @@ def today_and_usual(now: datetime) -> list[Compared]:
 
 def _days_known(now: datetime) -> int:
     """For how many full days there are counts: a new installation is not compared with days before it."""
-    first = Tally.objects.aggregate(first=Min("day"))["first"]
+    first = Tally.objects.filter(day__gt=BEFORE).aggregate(first=Min("day"))["first"]
     return min((now.date() - first).days, MONTH) if first else 0
 
 

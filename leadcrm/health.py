@@ -21,14 +21,11 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from kapso_sync.attention import UNPROCESSED
 from kapso_sync.models import WebhookDelivery
 from leadcrm.measures import Measures
 
 logger = logging.getLogger(__name__)
-
-Status = WebhookDelivery.Status
-# What we owe something ourselves; `unroutable` waits for somebody to register a number.
-UNPROCESSED = (Status.RECEIVED, Status.FAILED)
 
 _migrated = Event()
 
@@ -58,7 +55,7 @@ def readyz() -> JsonResponse:
     try:
         if not _is_migrated():
             return JsonResponse({"ready": False, "reason": "migrations are not applied"}, status=503)
-        waiting = WebhookDelivery.objects.filter(status__in=UNPROCESSED).aggregate(oldest=Min("received_at"))
+        waiting = WebhookDelivery.objects.filter(UNPROCESSED).aggregate(oldest=Min("received_at"))
     except Error:
         logger.warning("not ready: the database does not answer")
         return JsonResponse({"ready": False, "reason": "the database does not answer"}, status=503)

@@ -19,13 +19,14 @@ from prometheus_client.registry import Collector
 
 from contacts.models import PhoneNumber
 from kapso_sync import counting, watching
+from kapso_sync.attention import WAITING
 from kapso_sync.models import Tally, WebhookDelivery
 from kapso_sync.tallies import tallies
 
 Status = WebhookDelivery.Status
 Counts = dict[tuple[str, str], int]
 
-WAITING = (Status.RECEIVED, Status.FAILED, Status.UNROUTABLE)
+NOT_DONE = (Status.RECEIVED, Status.FAILED, Status.UNROUTABLE)
 # By reason each would be a time series of its own: the page Drift has them.
 NOTICED = (Status.IGNORED, Status.UNROUTABLE, Status.FAILED, counting.NOTED, counting.DRIFT)
 
@@ -87,7 +88,7 @@ def _histogram(
 
 
 def _waiting() -> Iterator[Metric]:
-    waiting = WebhookDelivery.objects.filter(status__in=WAITING).values_list("status")
+    waiting = WebhookDelivery.objects.filter(WAITING).values_list("status")
     found = {
         status: (number, oldest)
         for status, number, oldest in waiting.annotate(Count("id"), Min("received_at"))
@@ -98,7 +99,7 @@ def _waiting() -> Iterator[Metric]:
     age = GaugeMetricFamily(
         "leadcrm_oldest_waiting_seconds", "Since when the oldest of them waits; 0 if none.", labels=["status"]
     )
-    for status in WAITING:
+    for status in NOT_DONE:
         count, oldest = found.get(status, (0, None))
         number.add_metric([status], count)
         age.add_metric([status], (timezone.now() - oldest).total_seconds() if oldest else 0)

@@ -14,10 +14,11 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 import contacts.sync
-from contacts.models import Message
+from contacts.models import Message, PhoneNumber
 from contacts.refresh import refresh
 from kapso_sync.models import DeliveryAttempt, WebhookDelivery
 from kapso_sync.outcomes import PAUSES
+from kapso_sync.rehearsing import rehearsal
 from kapso_sync.replaying import replay_in_batches
 from leadcrm.version import code_version
 from tests.builders import LIMA, UNKNOWN, Desk, batch, message
@@ -92,10 +93,23 @@ def test_a_replay_by_other_code_is_kept(desk: Desk, settings: Any) -> None:
 
 def test_a_replay_that_comes_to_something_else_is_kept(desk: Desk) -> None:
     desk.post(message("a"))
-    desk.numbers[LIMA].is_active = False
-    desk.numbers[LIMA].save(update_fields=["is_active"])
-    assert replay().status == "ignored"
+    PhoneNumber.objects.filter(phone_number_id=LIMA).update(phone_number_id="777")
+    assert replay().status == "unroutable"
     assert past() == [(1, "processed", "")]
+
+
+def test_a_number_set_inactive_undoes_nothing(desk: Desk) -> None:
+    """What it told before is in the CRM, and stays processed; what came with it for another number still waits."""
+    desk.told(message("a"))
+    desk.post(batch(message("b", 1), message("c", 2, number=UNKNOWN)))
+    PhoneNumber.objects.filter(phone_number_id=LIMA).update(is_active=False)
+    desk.post(message("d", 3))
+    outcomes = replay_in_batches(WebhookDelivery.objects.all())
+    assert outcomes == {"processed": 1, "unroutable": 1, "ignored": 1}
+    waits = list(WebhookDelivery.objects.order_by("id").values_list("waits_for", flat=True))
+    assert (waits, past()) == ([None, [UNKNOWN], [LIMA]], [])
+    with rehearsal(WebhookDelivery.objects.filter(status="processed")) as told:
+        assert (told.outcomes, list(told.differences)) == ({"processed": 1}, [])
 
 
 def test_what_was_stored_before_it_was_tried_has_no_past(desk: Desk) -> None:

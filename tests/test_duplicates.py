@@ -127,6 +127,40 @@ def test_a_copy_of_a_failed_delivery_is_its_next_try(desk: Desk, monkeypatch: py
     )
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "applied"),
+    [
+        ("lima-secret", "saopaulo-secret", ["a", "b"]),
+        ("lima-secret", "project-secret", ["a", "b"]),
+        ("project-secret", "lima-secret", ["a", "b"]),
+        ("lima-secret", "lima-secret", ["a"]),
+    ],
+)
+def test_a_copy_under_another_secret_speaks_for_the_numbers_of_both(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, first: str, then: str, applied: list[str]
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError
+
+    body = batch(message("a"), message("b", 1, number=SAOPAULO))
+    monkeypatch.setattr("contacts.sync.refresh", fail)
+    assert desk.post(body, key="k", secret=first).json["status"] == "failed"
+    monkeypatch.undo()
+    assert desk.post(body, key="k", secret=then).json["status"] == "processed"
+    assert sorted(Message.objects.values_list("kapso_message_id", flat=True)) == applied
+    before = crm_state()
+    replay_in_batches(WebhookDelivery.objects.all())
+    assert crm_state() == before, "a replay knows the same"
+
+
+def test_a_copy_of_what_is_done_changes_nothing_of_whom_it_speaks_for(desk: Desk) -> None:
+    body = batch(message("a"), message("b", 1, number=SAOPAULO))
+    for secret in ("lima-secret", "saopaulo-secret"):
+        delivery = desk.post(body, key="k", secret=secret).delivery
+    assert delivery.served_numbers == [LIMA]
+    assert [message.kapso_message_id for message in Message.objects.all()] == ["a"]
+
+
 @pytest.mark.parametrize("outcome", ["ignored", "unroutable"])
 def test_a_copy_of_what_had_no_effect_has_none_either(desk: Desk, outcome: str) -> None:
     body = {"phone_number_id": LIMA} if outcome == "ignored" else message("a", number=UNKNOWN)

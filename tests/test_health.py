@@ -204,6 +204,13 @@ def test_what_waits_is_counted_with_its_age(boss: Client, desk: Desk) -> None:
     assert told["leadcrm_oldest_waiting_seconds", "received"] == 0
 
 
+def test_what_has_no_body_any_more_waits_for_nothing(boss: Client, client: Client) -> None:
+    ago = timezone.now() - timedelta(hours=1)
+    WebhookDelivery.objects.create(body=b"", status="failed", received_at=ago, body_cleared_at=ago)
+    assert measured(boss)["leadcrm_deliveries_waiting", "failed"] == 0
+    assert client.get("/readyz").json()["oldest_unprocessed_seconds"] == 0
+
+
 def test_each_number_is_told_of(boss: Client, desk: Desk) -> None:
     desk.told(message("a"))
     minute = timezone.now().replace(second=0, microsecond=0)

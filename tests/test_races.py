@@ -13,6 +13,8 @@ import pytest
 from django.db import connections
 
 from contacts.models import Contact, Conversation, Identity, Message
+from kapso_sync import sync
+from kapso_sync.erasing import erase_person
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.replaying import replay_in_batches
 from tests.builders import (
@@ -234,6 +236,36 @@ def test_a_message_that_waits_and_the_one_that_says_whose_it_is(desk: Desk, kaps
     replay_in_batches(WebhookDelivery.objects.all())
     lost = Message.objects.filter(contact=None)
     assert (lost.count(), Contact.objects.count()) == (0, 10)
+
+
+def test_late_batches_about_somebody_who_was_erased(
+    desk: Desk, kapso: Kapso, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever finds the tombstones wants the workspace alone: not while sharing it with others who want that, too."""
+    desk.told(message("old", 0))
+    erase_person(desk.lead().workspace_id, desk.lead().pk)
+    tries: list[sync.Batch] = []
+    begin = sync.Batch._begin
+
+    def begin_and_count(one: sync.Batch) -> bool:
+        tries.append(one)
+        return begin(one)
+
+    monkeypatch.setattr(sync.Batch, "_begin", begin_and_count)
+    at_once(
+        kapso,
+        posts(
+            *(
+                batch(
+                    message(f"late{number}", 1),
+                    *(message(f"b{number}-{n}", n, phone=f"5197777{number:02}{n:02}") for n in range(20)),
+                )
+                for number in range(12)
+            )
+        ),
+    )
+    assert (Contact.objects.count(), Message.objects.filter(contact=None).count()) == (240, 0)
+    assert len(tries) == 2 * 12, "once to find the tombstones, once alone; none for a deadlock"
 
 
 def test_live_traffic_while_everything_is_replayed(desk: Desk, kapso: Kapso) -> None:

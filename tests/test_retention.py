@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 from datetime import timedelta
 from random import Random
+from threading import Thread
 from typing import Any
 
 import pytest
 from django.conf import LazySettings
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -28,7 +29,7 @@ from contacts.models import (
 )
 from contacts.refresh import refresh
 from contacts.writing import Written
-from kapso_sync import parts
+from kapso_sync import parts, sync
 from kapso_sync.clearing import clear
 from kapso_sync.models import DeliveryAttempt, WebhookDelivery
 from kapso_sync.replaying import replay_in_batches
@@ -268,3 +269,40 @@ def test_every_fact_of_a_cleared_batch_is_sealed(desk: Desk) -> None:
     assert set(lead.messages.values_list("is_sealed", flat=True)) == {True}
     assert set(lead.identities.values_list("is_sealed", flat=True)) == {True}
     assert set(IdentityLink.objects.filter(kind="named").values_list("is_sealed", flat=True)) == {True}
+
+
+def test_a_body_that_is_cleared_while_a_replay_is_under_way_stays_cleared(desk: Desk) -> None:
+    """It has loaded the delivery by then, body and all."""
+    done = desk.post(message("a")).delivery
+    mended = desk.post(message("b", 1)).delivery
+    WebhookDelivery.objects.filter(pk=done.pk).update(status="failed")
+    Message.objects.all().delete()
+    loaded = list(WebhookDelivery.objects.replayable())
+    clear([done], parts.told_by([done]), unfinished="Too late.")
+    assert sync.replay(loaded) == [mended]
+    done.refresh_from_db()
+    assert (done.status, done.error, done.attempts, done.next_retry_at) == ("ignored", "Too late.", 1, None)
+    assert [message.kapso_message_id for message in Message.objects.all()] == ["b"]
+    (cleared, _) = loaded
+    assert (cleared.status, cleared.body, cleared.body_cleared_at) == ("ignored", b"", done.body_cleared_at)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_replay_that_waits_for_retention_finds_no_body(desk: Desk) -> None:
+    delivery = desk.post(message("a")).delivery
+    WebhookDelivery.objects.update(status="failed")
+    loaded = list(WebhookDelivery.objects.replayable())
+    replayed: list[list[WebhookDelivery]] = []
+
+    def replay() -> None:
+        replayed.append(sync.replay(loaded))
+        connection.close()
+
+    with transaction.atomic():
+        clear([delivery], parts.told_by([delivery]), unfinished="Too late.")
+        thread = Thread(target=replay)
+        thread.start()
+        thread.join(0.5)
+    thread.join(10)
+    assert replayed == [[]]
+    assert WebhookDelivery.objects.values_list("status", "attempts").get() == ("ignored", 1)

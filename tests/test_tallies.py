@@ -19,6 +19,7 @@ from kapso_sync import counting, tallies
 from kapso_sync.models import AnswerCount, Tally, WebhookDelivery
 from kapso_sync.replaying import replay_in_batches
 from kapso_sync.tallies import MOST_REASONS, OTHER, Tallies
+from kapso_sync.usual import today_and_usual
 from tests.builders import (
     ANA,
     LIMA,
@@ -366,6 +367,25 @@ def test_old_answers_go(desk: Desk, counts: Tallies) -> None:
         AnswerCount.objects.create(phone_number_id=LIMA, minute=at, http_status=200, count=1)
     counts.flush()
     assert AnswerCount.objects.get().minute == new
+
+
+def test_the_sum_of_old_days_is_kept_as_one(desk: Desk, counts: Tallies) -> None:
+    today = datetime.now(UTC).date()
+    for days, count in ((500, 3), (450, 4), (399, 5), (0, 6)):
+        Tally.objects.create(day=today - timedelta(days=days), source="a", reason="b", count=count)
+    Tally.objects.create(day=tallies.BEFORE, source="a", reason="b", count=2)
+    counts.flush()
+    Tallies().flush()
+    kept = {row.day: row.count for row in Tally.objects.all()}
+    assert kept == {tallies.BEFORE: 9, today - timedelta(days=399): 5, today: 6}
+
+
+def test_the_sum_of_old_days_is_no_day_to_compare_with(desk: Desk) -> None:
+    now = datetime.now(UTC)
+    Tally.objects.create(day=tallies.BEFORE, source="delivery", reason="failed", count=900)
+    Tally.objects.create(day=now.date() - timedelta(days=1), source="delivery", reason="processed", count=10)
+    (processed,) = today_and_usual(now)
+    assert (processed.reason, processed.week_mean) == ("processed", 10)
 
 
 # Answers per number
