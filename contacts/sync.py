@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from contacts import people
@@ -67,7 +66,11 @@ def _apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool) -> dict[in
         if _mention(event)
         for ask in _asks_about(number, event)
     ]
-    placement = Placement.of([*_asks(messages, rows, receipted), *(ask for _, ask in mentions)], newly_linked)
+    placement = Placement.of(
+        [*_asks(messages, rows, receipted), *(ask for _, ask in mentions)],
+        newly_linked,
+        _people_named_otherwise(messages, rows),
+    )
     if placement.seeds and not alone:
         raise PeopleChanged
     written = write(rows, receipted, placement)
@@ -133,12 +136,29 @@ def _ask_for_message(number: PhoneNumber, key: MessageKey, row: dict[str, Any]) 
     )
 
 
+def _people_named_otherwise(messages: Tellings, rows: dict[MessageKey, dict[str, Any]]) -> list[Ask]:
+    """Of tellings of one message that name different people only one is believed; the others' facts count, too."""
+    return [
+        person
+        for key, tellings in messages.items()
+        if len(tellings) > 1
+        for number, told in tellings
+        if (told.person.phone or rows[key]["phone"], told.person.user_id or rows[key]["user_id"])
+        != (rows[key]["phone"], rows[key]["user_id"])
+        for person in Ask(
+            workspace_id=number.workspace_id,
+            number_id=number.pk,
+            phone=told.person.phone,
+            user_id=told.person.user_id,
+            at=told.at,
+        ).people
+    ]
+
+
 def _asks_about(number: PhoneNumber, event: Event) -> list[Ask]:
     """A profile is a fact of its phone and of its user id, and these may be two leads."""
     ask = _ask(number, event)
-    if isinstance(event, ProfileTold) and ask.phone and ask.user_id:
-        return [replace(ask, user_id=None), replace(ask, phone=None)]
-    return [ask]
+    return ask.people if isinstance(event, ProfileTold) else [ask]
 
 
 def _ask(number: PhoneNumber, event: Event) -> Ask:

@@ -8,7 +8,8 @@ leads and threads and brings the message rows up to date.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
@@ -36,6 +37,13 @@ class Ask:
     ranks: dict[str, str] = field(default_factory=dict)
     is_told: bool = False
     makes_person: bool = False
+
+    @property
+    def people(self) -> list[Ask]:
+        """Whom it names, as questions without the message: phone and user id may be two leads."""
+        plain = replace(self, wamid="", session="", is_told=False, makes_person=False, ranks={})
+        both = [replace(plain, user_id=None)] if self.phone else []
+        return [*both, replace(plain, phone=None)] if self.user_id else both
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,16 +92,27 @@ class Placement:
     went: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
     contacts: dict[int, int] = field(default_factory=dict)  # new lead -> workspace
     homes: dict[int, int] = field(default_factory=dict)  # identity -> lead it now leads to
+    disputed: set[int] = field(
+        default_factory=set
+    )  # leads that a telling named, though the message is another's
     conversations: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, asks: list[Ask], newly_linked: set[int]) -> Placement:
+    def of(cls, asks: list[Ask], newly_linked: set[int], named: Sequence[Ask] = ()) -> Placement:
+        """`named` asks for the people whom tellings name beside the one that each message is taken to be of."""
         placement = cls(seeds=set(newly_linked))
-        for row in sorted(
-            run_named(PLACE_MESSAGES, [as_json(_asks_as_rows(asks))]), key=itemgetter("what", "idx")
-        ):
-            what, _ = row.pop("what"), row.pop("idx")
-            (placement.asked if what == "ask" else placement.waiting).append(Place(**row))
+        placement.asked, placement.waiting = _placed(asks)
+        lost = [
+            person
+            for ask, place in zip(asks, placement.asked, strict=True)
+            if ask.is_told and ((ask.phone or place.phone), (ask.user_id or place.user_id)) != place.named[:2]
+            for person in ask.people
+        ]
+        if named or lost:
+            # Seldom: facts were told of them all the same, so their leads have to be brought up to date, too.
+            placement.disputed = {
+                place.contact_id for place in _placed([*named, *lost])[0] if place.contact_id
+            }
         placement._find_who_is_entangled()
         placement._make_what_is_missing()
         return placement
@@ -122,7 +141,7 @@ class Placement:
 
     @property
     def leads(self) -> set[int]:
-        return {place.contact_id for place in self.places if place.contact_id}
+        return {place.contact_id for place in self.places if place.contact_id} | self.disputed
 
     @property
     def threads_left(self) -> set[int]:
@@ -173,7 +192,19 @@ class Placement:
         }
 
 
-def _asks_as_rows(asks: list[Ask]) -> list[dict[str, Any]]:
+def _placed(asks: Sequence[Ask]) -> tuple[list[Place], list[Place]]:
+    """The answers, in the order of the questions; and the earlier messages that may now find their lead."""
+    asked: list[Place] = []
+    waiting: list[Place] = []
+    for row in sorted(
+        run_named(PLACE_MESSAGES, [as_json(_asks_as_rows(asks))]), key=itemgetter("what", "idx")
+    ):
+        what, _ = row.pop("what"), row.pop("idx")
+        (asked if what == "ask" else waiting).append(Place(**row))
+    return asked, waiting
+
+
+def _asks_as_rows(asks: Sequence[Ask]) -> list[dict[str, Any]]:
     return [
         {
             "idx": index,

@@ -226,3 +226,19 @@ def test_a_handoff_counts_in_every_thread_of_its_session(two_numbers: dict[str, 
         _apply([ours(number=number, wamid=f"wamid.{index}", session=session)], two_numbers)
     _apply([handoff], two_numbers)
     assert set(Conversation.objects.values_list("handoff_reason", flat=True)) == {"help"}
+
+
+def test_whom_a_telling_names_is_brought_up_to_date_though_the_message_is_taken_to_be_of_another(
+    two_numbers: dict[str, PhoneNumber],
+) -> None:
+    late = ours(direction="inbound", at=START + timedelta(hours=2), person=replace(ANA, name="Late"))
+    bea = Person(phone="51900000008", name="Bea")
+    theirs = replace(late, wamid="wamid.B", at=START + timedelta(hours=3), person=bea)
+    mistaken = replace(theirs, at=START, person=replace(ANA, name="Early"))
+    events: list[Event] = [late, theirs, mistaken]
+    expected = state_after([events], two_numbers)
+    for order in permutations(events):
+        assert state_after([[event] for event in order], two_numbers) == expected
+    for event in events:
+        _apply([event], two_numbers)
+    assert Contact.objects.get(phone=ANA.phone).name == "Early"
