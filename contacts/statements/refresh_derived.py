@@ -16,18 +16,21 @@ _OLD = ", ".join(f"c.{column}" for column in _COLUMNS)
 _NEW = ", ".join(f"derived.{column}" for column in _COLUMNS)
 
 
-def _newest_fact(name: str) -> str:
+def _fact(name: str, alias: str, order: str) -> str:
+    """The first of a lead's facts of this name, as a column of `said`: all of them are picked in one pass."""
+    time = order.split()[0].rstrip(",")
     return (
-        "(SELECT f.value FROM fact f WHERE f.contact_id = c.id AND f.last_at IS NOT NULL "
-        f"AND f.field = '{name}' ORDER BY f.last_at DESC, f.value COLLATE \"C\" DESC LIMIT 1)"
+        f"(array_agg(f.value ORDER BY {order}) FILTER (WHERE f.field = '{name}' AND {time} IS NOT NULL))[1] "
+        f"AS {alias}_{name}"
     )
+
+
+def _newest_fact(name: str) -> str:
+    return _fact(name, "newest", 'f.last_at DESC, f.value COLLATE "C" DESC')
 
 
 def _earliest_fact(name: str) -> str:
-    return (
-        "(SELECT f.value FROM fact f WHERE f.contact_id = c.id AND f.first_at IS NOT NULL "
-        f"AND f.field = '{name}' ORDER BY f.first_at, f.value COLLATE \"C\" LIMIT 1)"
-    )
+    return _fact(name, "earliest", 'f.first_at, f.value COLLATE "C"')
 
 
 def _newest_identity(kind: str, column: str) -> str:
@@ -171,6 +174,9 @@ WITH batch AS MATERIALIZED (
     UNION ALL
     SELECT s.conversation_id, s.* FROM thread JOIN contacts_kapsosession s ON s.conversation_id = thread.id
     WHERE s.id NOT IN (SELECT id FROM placed)
+), newest_session AS MATERIALIZED (
+    SELECT DISTINCT ON (thread_id) thread_id, status, kapso_conversation_id FROM session
+    ORDER BY thread_id, last_at DESC NULLS LAST, kapso_conversation_id COLLATE "C" DESC
 ), conversation AS (
     UPDATE contacts_conversation c SET
         status = derived.status, kapso_conversation_id = derived.kapso_id,
@@ -188,10 +194,7 @@ WITH batch AS MATERIALIZED (
                    AS last_inbound_at,
                handoff.at AS handoff_at, handoff.reason AS handoff_reason
         FROM thread
-        LEFT JOIN LATERAL (
-            SELECT session.status, session.kapso_conversation_id FROM session WHERE session.thread_id = thread.id
-            ORDER BY session.last_at DESC NULLS LAST, session.kapso_conversation_id COLLATE "C" DESC LIMIT 1
-        ) s ON true
+        LEFT JOIN newest_session s ON s.thread_id = thread.id
         LEFT JOIN LATERAL (
             SELECT a.at, a.reason FROM session
             JOIN contacts_phonenumber n ON n.id = session.phone_number_id
@@ -221,28 +224,35 @@ WITH batch AS MATERIALIZED (
     JOIN contacts_profilefact f ON f.identity_id = shared.phone_id
     JOIN contacts_identity first ON first.id = contacts_holder(f.identity_id, f.first_at)
     JOIN contacts_identity last ON last.id = contacts_holder(f.identity_id, f.last_at)
+    UNION ALL SELECT id, NULL, NULL, NULL, NULL, false FROM lead  -- also who was said nothing of
+), said AS MATERIALIZED (
+    -- In one pass: looked for one by one, each lead would read the facts of all.
+    SELECT f.contact_id, {", ".join(_newest_fact(name) for name in ("parent", "username", "name", "marketing"))},
+           {", ".join(_earliest_fact(name) for name in ("name", "address_book_name"))},
+           max(f.last_at) FILTER (WHERE f.counts_as_activity) AS active_at
+    FROM fact f GROUP BY f.contact_id
 ), derived AS (
     SELECT c.id, {_newest_identity("phone", "phone")} AS phone, {_newest_identity("user", "business_scoped_user_id")} AS business_scoped_user_id,
-           COALESCE({_newest_fact("parent")}, '') AS parent_user_id,
-           COALESCE({_newest_fact("username")}, '') AS username,
+           COALESCE(said.newest_parent, '') AS parent_user_id,
+           COALESCE(said.newest_username, '') AS username,
            CASE WHEN c.name IN ('', c.chosen_name) THEN chosen.name ELSE c.name END AS name,
            -- Once typed it is the team's, also where the provider chooses the same.
            CASE WHEN c.name IN ('', c.chosen_name) THEN chosen.name ELSE c.chosen_name END AS chosen_name,
-           COALESCE({_newest_fact("name")}, '') AS kapso_name,
+           COALESCE(said.newest_name, '') AS kapso_name,
            CASE WHEN c.source IN ('', 'whatsapp', former.label) THEN COALESCE(label.label, 'whatsapp')
                 ELSE c.source END AS source,
            first_touch.touch AS first_touch, last_touch.touch AS last_touch,
-           CASE {_newest_fact("marketing")} WHEN 'stop' THEN true WHEN 'resume' THEN false END AS marketing_opt_out,
+           CASE said.newest_marketing WHEN 'stop' THEN true WHEN 'resume' THEN false END AS marketing_opt_out,
            GREATEST(
                (SELECT m.sent_at FROM contacts_message m WHERE m.contact_id = c.id AND m.message_type <> 'system'
                 ORDER BY m.sent_at DESC, m.id DESC LIMIT 1),
-               (SELECT max(f.last_at) FROM fact f WHERE f.contact_id = c.id AND f.counts_as_activity)
+               said.active_at
            ) AS last_activity_at,
            {_newest_turn("outbound", "m.contact_id = c.id")} AS last_contact_at,
            {_newest_turn("inbound", "m.contact_id = c.id")} AS last_inbound_at
-    FROM lead JOIN contacts_contact c USING (id)
+    FROM said JOIN contacts_contact c ON c.id = said.contact_id
     CROSS JOIN LATERAL (
-        SELECT COALESCE({_earliest_fact("name")}, {_earliest_fact("address_book_name")}, '') AS name
+        SELECT COALESCE(said.earliest_name, said.earliest_address_book_name, '') AS name
     ) chosen
     LEFT JOIN LATERAL (
         SELECT m.referral AS touch FROM contacts_message m
