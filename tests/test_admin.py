@@ -772,3 +772,10 @@ def test_who_is_not_staff_stays_outside(cast: Cast, client: Client) -> None:
     User.objects.filter(pk=user.pk).update(is_staff=False)
     client.force_login(user)
     assert client.get(LEADS).status_code == 302
+
+
+def test_an_address_that_leads_nowhere_says_so_and_leads_back(desk: Client) -> None:
+    response = desk.get("/admin/contacts/contact/999999/erase/")
+    assert response.status_code == 404
+    assert "There is nothing at this address" in response.text
+    assert 'href="/admin/"' in response.text
