@@ -32,7 +32,7 @@ from kapso_sync.attention import WaitsFilter, alerts_for, missing_numbers
 from kapso_sync.history import attempts_at, next_step
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.previewing import preview_chosen, preview_page
-from kapso_sync.replaying import cannot_be_replayed, replay_in_batches
+from kapso_sync.replaying import BATCH_BYTES, BODY_LENGTH, cannot_be_replayed, replay_in_batches
 
 Status = WebhookDelivery.Status
 
@@ -61,6 +61,8 @@ EVENTS = (
 )
 # A request must come to an end: `manage.py replay_webhooks` knows no limit.
 MOST_REPLAYED = 2000
+# What waited for a number is brought in before the answer if it is no more than that, else step by step after it.
+MOST_AT_ONCE = 200
 # Of a longer body the page shows the beginning.
 LONGEST_BODY = 200_000
 
@@ -393,8 +395,12 @@ class NumberAdmin(SuperuserAdmin):
         """What came for this number while it was not registered here, or not active."""
         if not number.is_active:
             return
-        outcomes = replay_in_batches(WebhookDelivery.objects.waiting_for(number))
-        if outcomes:
+        waiting = WebhookDelivery.objects.waiting_for(number).with_bodies()
+        if waiting.count() > MOST_AT_ONCE or sum(waiting.values_list(BODY_LENGTH, flat=True)) > BATCH_BYTES:
+            ask_for_retries(request)
+            text = f"{waiting.count()} webhooks waited for this number: they are being brought in."
+            self.message_user(request, text, messages.SUCCESS)
+        elif outcomes := replay_in_batches(waiting):
             say_outcomes(self, request, outcomes)
 
     @admin.display(description="Kapso says")

@@ -3,16 +3,49 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from django.apps import apps
 from django.db import connection
+from django.db.models import F, Func, IntegerField, QuerySet
 
 from kapso_sync import sync
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
 
-# One transaction each: large enough that statements cost little, small enough that live webhooks never wait long.
+# One transaction each: large enough that statements cost little, small enough that live webhooks never wait long. A
+# body may have 8 MB, and is many times as large when it is read: so few of those come together.
 BATCH_SIZE = 500
+BATCH_BYTES = 4 * 1024 * 1024
+# The planner is told anew after so much at first, then each time it has doubled.
+TOLD_AFTER = 4 * BATCH_BYTES
+
+BODY_LENGTH = Func(F("body"), function="octet_length", output_field=IntegerField())
+
+
+def in_batches(
+    deliveries: WebhookDeliveryQuerySet, *, size: int = BATCH_SIZE
+) -> Iterator[list[WebhookDelivery]]:
+    """Those that have their bodies, in the order of arrival, each batch loaded when it is its turn.
+
+    At most `size` of them, and BATCH_BYTES of bodies unless it is a single one. The set is fixed when it starts: a
+    delivery whose status changes on the way still has its turn once, and none that arrives meanwhile has.
+    """
+    for keys in list(_cut(deliveries.with_bodies().order_by("id").values_list("pk", BODY_LENGTH), size)):
+        if batch := list(WebhookDelivery.objects.filter(pk__in=keys).replayable()):
+            yield batch
+
+
+def _cut(lengths: QuerySet[WebhookDelivery, tuple[int, int]], size: int) -> Iterator[list[int]]:
+    keys: list[int] = []
+    held = 0
+    for key, length in lengths.iterator():
+        if keys and (len(keys) == size or held + length > BATCH_BYTES):
+            yield keys
+            keys, held = [], 0
+        keys.append(key)
+        held += length
+    if keys:
+        yield keys
 
 
 def replay_in_batches(
@@ -23,17 +56,17 @@ def replay_in_batches(
 ) -> Counter[str]:
     """Replay in the order of arrival; returns how many came out with which status.
 
-    Memory is bounded by the batch. The set is fixed when it starts: a delivery whose status changes on the way is
-    still replayed once, and none that arrives meanwhile is. Those whose bodies were cleared are left out.
+    See `in_batches`: those whose bodies were cleared are left out.
     """
     outcomes: Counter[str] = Counter()
-    keys = list(deliveries.with_bodies().order_by("id").values_list("pk", flat=True))
-    for number, start in enumerate(range(0, len(keys), size), 1):
-        batch = list(WebhookDelivery.objects.filter(pk__in=keys[start : start + size]).replayable())
+    done, tell_at = 0.0, 1.0
+    for batch in in_batches(deliveries, size=size):
+        done += max(len(batch) / size, sum(len(delivery.body) for delivery in batch) / TOLD_AFTER)
         outcomes.update(delivery.status for delivery in sync.replay(batch))
         on_batch(batch)
-        if len(batch) == size and number.bit_count() == 1:
+        if done >= tell_at:
             _analyze()
+            tell_at = 2 * done
     return outcomes
 
 
@@ -45,7 +78,7 @@ def cannot_be_replayed(cleared: int) -> str:
 
 
 def _analyze() -> None:
-    """Tell the planner how large the tables are by now, each time they may have doubled.
+    """Tell the planner how large the tables are by now.
 
     PostgreSQL does that by itself, once a minute: a rebuild has long filled empty tables by then.
     """

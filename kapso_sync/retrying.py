@@ -16,29 +16,34 @@ from django.db import connection
 
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.outcomes import IS_AWAITED, IS_DUE, IS_LEFT
-from kapso_sync.replaying import replay_in_batches
+from kapso_sync.replaying import BATCH_BYTES, replay_in_batches
 
 logger = logging.getLogger(__name__)
 
 # For that long a claimed delivery is nobody else's.
 LEASE = timedelta(minutes=5)
-# How many are claimed at a time: by a worker, and by somebody who has answered a request and is needed for the next.
+# How many are claimed at a time, unless their bodies are long: by a worker, and by somebody who has answered a request and is needed for the next.
 BATCH = 100
 A_FEW = 20
 # A worker's turn ends after so many batches, whatever goes on: the next one is 10 seconds away.
 ROUNDS = 50
 
-# Taken from the moment in which somebody looks: SKIP LOCKED passes by what another one is just claiming.
+# Taken from the moment in which somebody looks: SKIP LOCKED passes by what another one is just claiming. No more bodies
+# than one batch holds, but at least one of them: the others are let go again with the end of the statement.
 CLAIM = """
-WITH mine AS MATERIALIZED (
-    SELECT d.id FROM kapso_sync_webhookdelivery d WHERE {which} ORDER BY {order} LIMIT %s FOR UPDATE SKIP LOCKED
+WITH found AS MATERIALIZED (
+    SELECT d.id, octet_length(d.body) AS bytes, {order} AS turn
+    FROM kapso_sync_webhookdelivery d WHERE {which} ORDER BY {order} LIMIT %s FOR UPDATE SKIP LOCKED
+), mine AS (
+    SELECT id, sum(bytes) OVER (ORDER BY turn, id) AS held, row_number() OVER (ORDER BY turn, id) AS nth FROM found
 )
-UPDATE kapso_sync_webhookdelivery d SET next_retry_at = now() + make_interval(secs => %s) FROM mine WHERE d.id = mine.id RETURNING d.id
+UPDATE kapso_sync_webhookdelivery d SET next_retry_at = now() + make_interval(secs => %s)
+FROM mine WHERE d.id = mine.id AND (mine.held <= {most} OR mine.nth = 1) RETURNING d.id
 """
 CLAIMS = (
-    CLAIM.format(which=IS_DUE, order="d.next_retry_at"),
-    CLAIM.format(which=IS_LEFT, order="d.id"),
-    CLAIM.format(which=IS_AWAITED, order="d.id"),
+    CLAIM.format(which=IS_DUE, most=BATCH_BYTES, order="d.next_retry_at"),
+    CLAIM.format(which=IS_LEFT, most=BATCH_BYTES, order="d.id"),
+    CLAIM.format(which=IS_AWAITED, most=BATCH_BYTES, order="d.id"),
 )
 
 _at_work = threading.Lock()

@@ -653,6 +653,20 @@ def test_registering_a_number_brings_in_what_came_before(boss: Client, cast: Cas
     assert Message.objects.filter(phone_number__phone_number_id=waiting.phone_number_id).exists()
 
 
+@pytest.mark.parametrize("limit", ["MOST_AT_ONCE", "BATCH_BYTES"])
+def test_what_is_much_is_brought_in_after_the_answer(
+    boss: Client, cast: Cast, kapso: Kapso, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(f"kapso_sync.admin.{limit}", 1)
+    monkeypatch.setattr("kapso_sync.admin.replay_in_batches", None)
+    for key in ("one", "another"):
+        waiting = kapso.post_file("message-received-unknown-phone-number-id", key=key).delivery
+    lima = cast.workspaces["lima"].pk
+    response = save(boss, NUMBERS + "add/", workspace=lima, phone_number_id=waiting.phone_number_id)
+    assert "2 webhooks waited for this number: they are being brought in." in told(response)
+    assert set(WebhookDelivery.objects.values_list("status", flat=True)) == {"processed"}
+
+
 def test_a_comma_too_many_among_the_tags_is_no_mistake(desk: Client, kapso: Kapso) -> None:
     kapso.post_file("message-received-text")
     lead = Contact.objects.get(phone="51987650110")

@@ -12,10 +12,13 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 import contacts.sync
 from contacts.models import Contact, Conversation, Message, PhoneNumber
+from kapso_sync import replaying
 from kapso_sync.models import WebhookDelivery
+from kapso_sync.replaying import in_batches
 from tests.conftest import Cast
 from tests.kapso import PAYLOADS, Kapso, load
 
@@ -243,3 +246,29 @@ def test_it_logs_single_messages_on_request_only(
     assert caplog.text == ""
     replay("--all", "-v", "2")
     assert "synced inbound message" in caplog.text
+
+
+def _store_bodies(*lengths: int) -> None:
+    WebhookDelivery.objects.bulk_create(
+        WebhookDelivery.of(b"x" * length, {}, received_at=timezone.now()) for length in lengths
+    )
+
+
+def test_long_bodies_come_few_at_a_time(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replaying, "BATCH_BYTES", 100)
+    _store_bodies(40, 41, 42, 250, 1, 2, 97, 3)
+    cut = [[len(one.body) for one in batch] for batch in in_batches(WebhookDelivery.objects.all(), size=4)]
+    assert cut == [[40, 41], [42], [250], [1, 2, 97], [3]]
+    few = in_batches(WebhookDelivery.objects.filter(body_sha256__gte=""), size=3)
+    assert [len(batch) for batch in few] == [2, 1, 1, 3, 1]
+
+
+def test_the_planner_is_told_of_what_long_bodies_brought(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether or not any batch was full."""
+    monkeypatch.setattr(replaying, "BATCH_BYTES", 100)
+    monkeypatch.setattr(replaying, "TOLD_AFTER", 100)
+    _store_bodies(*range(90, 98))
+    with CaptureQueriesContext(connection) as captured:
+        replaying.replay_in_batches(WebhookDelivery.objects.all())
+    told = [query["sql"] for query in captured if query["sql"] == 'ANALYZE "contacts_message"']
+    assert len(told) == 3, "after two bodies, after four and after eight"

@@ -23,6 +23,7 @@ from contacts.refresh import refresh
 from kapso_sync import formats, retrying
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.outcomes import BUSY_PAUSE, PAUSES
+from kapso_sync.replaying import BATCH_BYTES
 from kapso_sync.retrying import BATCH, LEASE, retry_due, retry_until_nothing_is_due
 from tests.builders import LIMA, SAOPAULO, UNKNOWN, Desk, batch, message
 from tests.kapso import PAYLOADS, Kapso, body_of, load, sign
@@ -295,6 +296,15 @@ def test_no_more_are_claimed_than_asked_for(desk: Desk, broken: Callable[[], Non
     broken()
     assert [retry_due(2).total() for _ in range(3)] == [2, 2, 0]
     assert Message.objects.count() == 4
+
+
+def test_of_long_bodies_few_are_claimed(desk: Desk) -> None:
+    for index in range(3):
+        WebhookDelivery.of(
+            b"x" * (3 * BATCH_BYTES // 5) + b"%d" % index, {}, received_at=timezone.now() - timedelta(hours=1)
+        ).save()
+    WebhookDelivery.of(b"y" * (2 * BATCH_BYTES), {}, received_at=timezone.now() - timedelta(hours=1)).save()
+    assert [retry_due().total() for _ in range(5)] == [1, 1, 1, 1, 0]
 
 
 def test_an_idle_look_takes_three_statements(desk: Desk) -> None:
