@@ -56,7 +56,7 @@ class Finder:
         erased = NOBODY
         if self.with_erased:
             erased = tombstones_of({mark for part in parts for mark in marks_of(part)})
-        about = {id(part.delivery) for part in parts if self._is_about(part, erased)}
+        about = {id(part.delivery) for part in parts if self.is_about(part, erased)}
         return [d for d in deliveries if id(d) in about or (self._is_ours(d) and self.names(_text(d)))]
 
     def names(self, text: str) -> bool:
@@ -64,7 +64,7 @@ class Finder:
             return True
         return bool(self.words) and not self.words.isdisjoint(_words(text))
 
-    def _is_about(self, part: Part, erased: Tombstones) -> bool:
+    def is_about(self, part: Part, erased: Tombstones = NOBODY) -> bool:
         number = part.number
         if number is None:
             ids = {event.session_id for event in part.events if isinstance(event, AutomationTold)}

@@ -23,7 +23,7 @@ from contacts.admin.tenancy import user_of
 from contacts.erasing import Person
 from contacts.exporting import file_name
 from contacts.models import Contact
-from kapso_sync.erasing import Erased, erase_person
+from kapso_sync.erasing import erase_person
 from kapso_sync.exporting import export_person
 from kapso_sync.finding import deliveries_of
 
@@ -113,10 +113,5 @@ def _erase(request: HttpRequest, lead: Contact) -> HttpResponse:
         action_flag=DELETION,
         change_message="Erased for good.",
     )
-    messages.success(request, _told(outcome))
+    messages.success(request, str(outcome))
     return HttpResponseRedirect(reverse("admin:contacts_contact_changelist"))
-
-
-def _told(outcome: Erased) -> str:
-    bodies = "1 stored delivery" if outcome.bodies == 1 else f"{outcome.bodies} stored deliveries"
-    return f"The person was erased, and {bodies} cleared."

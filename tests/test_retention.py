@@ -268,3 +268,22 @@ def test_every_fact_of_a_cleared_batch_is_sealed(desk: Desk) -> None:
     assert set(lead.messages.values_list("is_sealed", flat=True)) == {True}
     assert set(lead.identities.values_list("is_sealed", flat=True)) == {True}
     assert set(IdentityLink.objects.filter(kind="named").values_list("is_sealed", flat=True)) == {True}
+
+
+def test_what_an_inactive_number_was_told_before_is_sealed(desk: Desk) -> None:
+    desk.told(message("m1", 1))
+    type(desk.numbers[LIMA]).objects.update(is_active=False)
+    age(400)
+    assert clear_old_bodies() == 1
+    assert desk.row("m1").is_sealed
+
+
+def test_what_waited_for_too_long_says_so(desk: Desk) -> None:
+    type(desk.numbers[LIMA]).objects.update(is_active=False)
+    answer = desk.post(message("m1", 1))
+    age(365 * 3 + 1)
+    assert clear_old_bodies() == 1
+    assert answer.delivery.status == "ignored"
+    inactive, too_late = answer.delivery.error.split("\n")
+    assert inactive.endswith("is set inactive.")
+    assert too_late.endswith("it can no longer be applied.")
