@@ -20,7 +20,7 @@ from contacts.models import Workspace
 from contacts.tombstones import ERASED
 from kapso_sync import sync
 from kapso_sync.clearing import clear
-from kapso_sync.finding import Finder, batches, deliveries_of
+from kapso_sync.finding import Finder, batches, deliveries_of, self_told
 from kapso_sync.models import FINISHED, WebhookDelivery
 from kapso_sync.parts import Part, told_by
 from kapso_sync.rebuilding import Rebuild
@@ -134,7 +134,6 @@ def _deliveries(count: int) -> str:
 def _clear_errors(person: Person) -> None:
     """What a delivery without a body says of itself may name a session or quote somebody."""
     finder = Finder(person)
-    told = deliveries_of(person.workspace_id).without_bodies().exclude(error="").exclude(error=ERASED)
-    for key, error in told.values_list("pk", "error").iterator(chunk_size=2000):
+    for key, error in self_told(person.workspace_id).values_list("pk", "error").iterator(chunk_size=2000):
         if finder.names(error):
             WebhookDelivery.objects.filter(pk=key).update(error=ERASED)
