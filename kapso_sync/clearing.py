@@ -22,8 +22,6 @@ from kapso_sync.models import DeliveryAttempt, WebhookDelivery
 if TYPE_CHECKING:
     from kapso_sync.parts import Part
 
-FINISHED = (WebhookDelivery.Status.PROCESSED, WebhookDelivery.Status.IGNORED)
-
 
 def clear(
     deliveries: Sequence[WebhookDelivery],
@@ -34,7 +32,7 @@ def clear(
 ) -> None:
     """Seal what these deliveries told (`parts`) and empty their bodies, in the caller's transaction.
 
-    `unfinished` is the reason for those that were never applied. With `reason`, that also takes the place of whatever
+    `unfinished` is the reason for those that were never applied; where only a part was not, it is added. With `reason`, that also takes the place of whatever
     an ignored one says, and a processed one says nothing. What earlier attempts came to may quote the body: it goes.
     """
     parts = [part for part in parts if part.events]  # also of numbers that are not active just now
@@ -58,7 +56,7 @@ def clear(
 def forget_the_erased(deliveries: Iterable[WebhookDelivery], parts: Sequence[Part]) -> None:
     """Keep no body that tells of somebody who was erased, unless others in it still wait to be applied."""
     about = {id(part.delivery) for part in parts if part.is_erased}
-    gone = [d for d in deliveries if id(d) in about and d.status in FINISHED]
+    gone = [d for d in deliveries if id(d) in about and not d.needs_something]
     if gone:
         told = [part for part in parts if id(part.delivery) in about]
         clear(gone, told, unfinished=ERASED, reason=ERASED)
@@ -77,8 +75,9 @@ UPDATE kapso_sync_webhookdelivery SET
                WHERE key IN ('x-webhook-event', 'x-webhook-payload-version')),
     status = CASE WHEN status = 'processed' THEN status ELSE 'ignored' END,
     error = CASE WHEN status NOT IN ('processed', 'ignored') THEN %(unfinished)s
-                 WHEN %(reason)s::text IS NULL THEN error
-                 WHEN status = 'processed' THEN ''
-                 ELSE %(reason)s::text END
+                 WHEN %(reason)s::text IS NOT NULL THEN
+                     CASE WHEN status = 'processed' AND waits_for IS NULL THEN '' ELSE %(reason)s END
+                 WHEN waits_for IS NOT NULL THEN concat_ws(E'\n', NULLIF(error, ''), %(unfinished)s)
+                 ELSE error END
 WHERE id = ANY(%(keys)s) AND body_cleared_at IS NULL
 """

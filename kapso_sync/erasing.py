@@ -8,7 +8,7 @@ body is cleared as soon as it is stored (kapso_sync.clearing).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -19,10 +19,10 @@ from contacts.erasing import Named, Person
 from contacts.models import Workspace
 from contacts.tombstones import ERASED
 from kapso_sync import sync
-from kapso_sync.clearing import FINISHED, clear
-from kapso_sync.finding import Finder, batches, deliveries_of
-from kapso_sync.models import WebhookDelivery
-from kapso_sync.parts import told_by
+from kapso_sync.clearing import clear
+from kapso_sync.finding import Finder, batches, deliveries_of, self_told
+from kapso_sync.models import FINISHED, WebhookDelivery
+from kapso_sync.parts import Part, told_by
 from kapso_sync.rebuilding import Rebuild
 
 # How long ago a delivery may have been received that was committed only now, with a wide margin.
@@ -36,6 +36,22 @@ class Erased:
     person: Person
     bodies: int = 0
     never_applied: int = 0  # of those, how many others' events could not be applied before
+    kept: set[int] = field(default_factory=set)  # deliveries in which somebody else still waits to be applied
+
+    def __str__(self) -> str:
+        """In words, for whoever asked for it."""
+        said = [f"The person was erased, and {_deliveries(self.bodies)} cleared."]
+        if self.never_applied:
+            said.append(
+                f"{_deliveries(self.never_applied)} of those had never been applied, for others neither."
+            )
+        if self.kept:
+            said.append(
+                f"{_deliveries(len(self.kept))} {'is' if len(self.kept) == 1 else 'are'} kept until what is told of "
+                "others there can be applied: a number is not active or not registered, or something failed. Then "
+                "the person is left out, and the body cleared."
+            )
+        return " ".join(said)
 
 
 def erase_person(
@@ -80,26 +96,44 @@ def _clear_bodies(
     for batch in batches(deliveries.filter(received_at__gte=since) if since else deliveries):
         found = finder.found(batch)
         if found:
-            _clear(outcome, found)
+            _clear(outcome, found, finder)
         on_batch(len(batch))
 
 
-def _clear(outcome: Erased, found: list[WebhookDelivery]) -> None:
+def _clear(outcome: Erased, found: list[WebhookDelivery], finder: Finder) -> None:
     """Others lose nothing: what they are told in the same bodies is applied, where it was not yet, and sealed."""
-    unfinished = [delivery for delivery in found if delivery.status not in FINISHED]
-    if unfinished:
-        sync.replay(unfinished)
-    outcome.never_applied += sum(delivery.status not in FINISHED for delivery in unfinished)
-    outcome.bodies += len(found)
-    left = [delivery for delivery in found if delivery.body_cleared_at is None]
+    needing = [delivery for delivery in found if delivery.needs_something]
+    if needing:
+        sync.replay(needing)
+    parts = told_by([delivery for delivery in found if delivery.body_cleared_at is None])
+    kept = {part.delivery.pk for part in parts if _still_waits(part, finder)}
+    gone = [delivery for delivery in found if delivery.pk not in kept]
+    outcome.kept = (outcome.kept | kept) - {delivery.pk for delivery in gone}
+    outcome.never_applied += sum(delivery.status not in FINISHED for delivery in gone)
+    outcome.bodies += len(gone)
+    left = [delivery for delivery in gone if delivery.body_cleared_at is None]
+    told = [part for part in parts if part.delivery.pk not in kept]
     with transaction.atomic():
-        clear(left, told_by(left), unfinished=ERASED, reason=ERASED)
+        clear(left, told, unfinished=ERASED, reason=ERASED)
+
+
+def _still_waits(part: Part, finder: Finder) -> bool:
+    """Whether it tells of somebody else what may be applied one day: for a number that is not active or not registered
+    yet, or in another workspace, where nobody asked for this erasure.
+    """
+    if not part.events or finder.is_about(part):
+        return False
+    is_elsewhere = part.number is not None and part.number.workspace_id != finder.workspace_id
+    return bool(part.waits_for) or (is_elsewhere and part.delivery.status not in FINISHED)
+
+
+def _deliveries(count: int) -> str:
+    return "1 stored delivery" if count == 1 else f"{count} stored deliveries"
 
 
 def _clear_errors(person: Person) -> None:
     """What a delivery without a body says of itself may name a session or quote somebody."""
     finder = Finder(person)
-    told = deliveries_of(person.workspace_id).without_bodies().exclude(error="").exclude(error=ERASED)
-    for key, error in told.values_list("pk", "error").iterator(chunk_size=2000):
+    for key, error in self_told(person.workspace_id).values_list("pk", "error").iterator(chunk_size=2000):
         if finder.names(error):
             WebhookDelivery.objects.filter(pk=key).update(error=ERASED)

@@ -11,7 +11,7 @@ from django.db.models import Q
 from contacts.erasing import Person, tombstones_of
 from contacts.events import AutomationTold
 from contacts.models import PhoneNumber
-from contacts.tombstones import NOBODY, Mark, Tombstones, is_erased, marks
+from contacts.tombstones import ERASED, NOBODY, Mark, Tombstones, is_erased, marks
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
 from kapso_sync.parts import Part, told_by
 
@@ -21,6 +21,17 @@ BATCH_SIZE = 500
 def deliveries_of(workspace_id: int) -> WebhookDeliveryQuerySet:
     """Those that may tell of somebody in this workspace."""
     return WebhookDelivery.objects.filter(Q(workspace=workspace_id) | Q(workspace=None))
+
+
+def self_told(workspace_id: int) -> WebhookDeliveryQuerySet:
+    """Those without a body that still say something of themselves, which may name or quote somebody."""
+    return deliveries_of(workspace_id).without_bodies().exclude(error="").exclude(error=ERASED)
+
+
+def are_more_than(most: int, workspace_id: int) -> bool:
+    """Whether more deliveries than that are to be looked through. Counts no further."""
+    searched = (deliveries_of(workspace_id).with_bodies(), self_told(workspace_id))
+    return sum(each.order_by().values("pk")[: most + 1].count() for each in searched) > most
 
 
 def batches(deliveries: WebhookDeliveryQuerySet) -> Iterator[list[WebhookDelivery]]:
@@ -56,7 +67,7 @@ class Finder:
         erased = NOBODY
         if self.with_erased:
             erased = tombstones_of({mark for part in parts for mark in marks_of(part)})
-        about = {id(part.delivery) for part in parts if self._is_about(part, erased)}
+        about = {id(part.delivery) for part in parts if self.is_about(part, erased)}
         return [d for d in deliveries if id(d) in about or (self._is_ours(d) and self.names(_text(d)))]
 
     def names(self, text: str) -> bool:
@@ -64,9 +75,11 @@ class Finder:
             return True
         return bool(self.words) and not self.words.isdisjoint(_words(text))
 
-    def _is_about(self, part: Part, erased: Tombstones) -> bool:
+    def is_about(self, part: Part, erased: Tombstones = NOBODY) -> bool:
         number = part.number
         if number is None:
+            if not self._is_served(part.delivery):
+                return False
             ids = {event.session_id for event in part.events if isinstance(event, AutomationTold)}
             return any((self.workspace_id, "session", session) in self.marks for session in ids)
         if not self.marks.isdisjoint(marks_of(part)):
@@ -76,7 +89,12 @@ class Finder:
     def _is_ours(self, delivery: WebhookDelivery) -> bool:
         """What names only others' numbers is another team's, even if the same person is in it."""
         named = delivery.numbers_named
-        return delivery.workspace_id is not None or not named or not self.numbers.isdisjoint(named)
+        is_named = not named or not self.numbers.isdisjoint(named)
+        return delivery.workspace_id is not None or (is_named and self._is_served(delivery))
+
+    def _is_served(self, delivery: WebhookDelivery) -> bool:
+        """Whether its signature speaks for a number of ours."""
+        return not delivery.served_numbers or not self.numbers.isdisjoint(delivery.served_numbers)
 
 
 def marks_of(part: Part) -> set[Mark]:

@@ -41,6 +41,12 @@ KEPT_HEADERS = {
 INACTIVE = "is set inactive"
 
 
+FINISHED = ("processed", "ignored")
+
+# A retry, a number, a human: something of it is not applied yet.
+NEEDS_SOMETHING = ~Q(status__in=FINISHED) | Q(waits_for__isnull=False)
+
+
 class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
     def for_user(self, user: User | AnonymousUser) -> Self:
         """Deliveries of the user's workspaces; those that are nobody's, or several workspaces', are a superuser's."""
@@ -50,6 +56,10 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         """What came for this number before it was registered here, or while it was set inactive."""
         unroutable = Q(status=self.model.Status.UNROUTABLE, phone_number_id=number.phone_number_id)
         return self.filter(Q(waits_for__contains=[number.phone_number_id]) | unroutable)
+
+    def needing_something(self) -> Self:
+        """Those of which something is not applied yet, though it might be one day."""
+        return self.filter(NEEDS_SOMETHING)
 
     def with_bodies(self) -> Self:
         """Without those whose bodies were cleared: there is nothing left in them to replay."""
@@ -206,6 +216,11 @@ class WebhookDelivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event or 'delivery'} {self.pk}"
+
+    @property
+    def needs_something(self) -> bool:
+        """As `needing_something` of the queryset, for this one as it is here."""
+        return self.status not in FINISHED or bool(self.waits_for)
 
     @property
     def raw_body(self) -> bytes:

@@ -23,9 +23,9 @@ from contacts.admin.tenancy import user_of
 from contacts.erasing import Person
 from contacts.exporting import file_name
 from contacts.models import Contact
-from kapso_sync.erasing import Erased, erase_person
+from kapso_sync.erasing import erase_person
 from kapso_sync.exporting import export_person
-from kapso_sync.finding import deliveries_of
+from kapso_sync.finding import are_more_than
 
 # A request must come to an end: the commands know no limit.
 MOST_SEARCHED = 20_000
@@ -49,8 +49,15 @@ def _lead(request: HttpRequest, lead_id: int) -> Contact:
 
 @never_cache
 @require_GET
-def export_view(request: HttpRequest, lead_id: int) -> StreamingHttpResponse:
+def export_view(request: HttpRequest, lead_id: int) -> HttpResponseBase:
     lead = _lead(request, lead_id)
+    if are_more_than(MOST_SEARCHED, lead.workspace_id):
+        text = (
+            "There are too many stored deliveries to look through for a page. Ask whoever looks after leadcrm to run: "
+            f"manage.py export_person {lead.pk} --output lead-{lead.pk}.json"
+        )
+        messages.error(request, text)
+        return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[lead.pk]))
     person = Person.of(lead.workspace_id, lead.pk)
     return StreamingHttpResponse(
         export_person(person),
@@ -67,7 +74,7 @@ def export_view(request: HttpRequest, lead_id: int) -> StreamingHttpResponse:
 def erase_view(request: HttpRequest, lead_id: int) -> HttpResponse:
     """What would go; and, once the name or the phone was typed, it does."""
     lead = _lead(request, lead_id)
-    is_too_much = _is_too_much(lead)
+    is_too_much = are_more_than(MOST_SEARCHED, lead.workspace_id)
     typed = request.POST.get("typed", "")
     is_confirmed = request.method == "POST" and not is_too_much and _is_name_of(lead, typed)
     if is_confirmed:
@@ -81,11 +88,6 @@ def erase_view(request: HttpRequest, lead_id: int) -> HttpResponse:
         "is_wrong": request.method == "POST" and not is_too_much,
     }
     return TemplateResponse(request, "contacts/erase_lead.html", context)
-
-
-def _is_too_much(lead: Contact) -> bool:
-    bodies = deliveries_of(lead.workspace_id).with_bodies().order_by()
-    return bodies.values("pk")[: MOST_SEARCHED + 1].count() > MOST_SEARCHED
 
 
 def _is_name_of(lead: Contact, typed: str) -> bool:
@@ -113,10 +115,5 @@ def _erase(request: HttpRequest, lead: Contact) -> HttpResponse:
         action_flag=DELETION,
         change_message="Erased for good.",
     )
-    messages.success(request, _told(outcome))
+    messages.success(request, str(outcome))
     return HttpResponseRedirect(reverse("admin:contacts_contact_changelist"))
-
-
-def _told(outcome: Erased) -> str:
-    bodies = "1 stored delivery" if outcome.bodies == 1 else f"{outcome.bodies} stored deliveries"
-    return f"The person was erased, and {bodies} cleared."

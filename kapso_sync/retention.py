@@ -13,11 +13,10 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import OperationalError, transaction
-from django.db.models import Q
 from django.utils import timezone
 
-from kapso_sync.clearing import FINISHED, clear
-from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
+from kapso_sync.clearing import clear
+from kapso_sync.models import NEEDS_SOMETHING, WebhookDelivery, WebhookDeliveryQuerySet
 from kapso_sync.parts import told_by
 
 # One transaction each, which keeps the syncs of its workspaces waiting.
@@ -43,19 +42,17 @@ class Retention:
         deliveries = WebhookDelivery.objects.with_bodies()
         if not self.days:
             return deliveries.none()
-        return deliveries.filter(received_at__lt=self._ago(1)).exclude(self._is_given_time)
+        return deliveries.filter(received_at__lt=self._ago(1)).exclude(
+            NEEDS_SOMETHING, received_at__gte=self._ago(PATIENCE)
+        )
 
     @property
     def given_time(self) -> WebhookDeliveryQuerySet:
         """As old, but they still need something."""
         if not self.days:
             return WebhookDelivery.objects.none()
-        return WebhookDelivery.objects.with_bodies().filter(self._is_given_time, received_at__lt=self._ago(1))
-
-    @property
-    def _is_given_time(self) -> Q:
-        waits = ~Q(status__in=FINISHED) | Q(waits_for__isnull=False)
-        return waits & Q(received_at__gte=self._ago(PATIENCE))
+        waiting = WebhookDelivery.objects.with_bodies().needing_something()
+        return waiting.filter(received_at__lt=self._ago(1), received_at__gte=self._ago(PATIENCE))
 
     def _ago(self, times: int) -> datetime:
         # Nothing is older than the calendar.

@@ -38,9 +38,9 @@ from contacts.models import (
 )
 from contacts.tombstones import ERASED
 from kapso_sync import parts, sync
-from kapso_sync.clearing import FINISHED, clear
+from kapso_sync.clearing import clear
 from kapso_sync.erasing import erase_person
-from kapso_sync.models import DeliveryAttempt, WebhookDelivery
+from kapso_sync.models import FINISHED, DeliveryAttempt, WebhookDelivery
 from kapso_sync.rebuilding import Rebuild
 from kapso_sync.replaying import replay_in_batches
 from tests.builders import (
@@ -619,3 +619,64 @@ def test_the_shadow_of_a_rebuild_that_was_interrupted_goes_too(desk: Desk) -> No
     erase(desk)
     assert not rebuild.shadow.exists
     assert elsewhere.shadow.exists
+
+
+def set_active(desk: Desk, number: str, is_active: bool) -> Any:
+    numbers = type(desk.numbers[number]).objects
+    numbers.filter(phone_number_id=number).update(is_active=is_active)
+    return desk.numbers[number]
+
+
+def test_who_waits_beside_somebody_erased_is_applied_later(desk: Desk) -> None:
+    desk.told(message("m1", 1))
+    erase(desk)
+    saopaulo = set_active(desk, SAOPAULO, False)
+    answer = desk.post(batch(message("m2", 2), message("m3", 3, phone=BEA, number=SAOPAULO)))
+    assert answer.delivery.raw_body
+    set_active(desk, SAOPAULO, True)
+    replay_in_batches(WebhookDelivery.objects.waiting_for(saopaulo))
+    assert desk.only_lead.phone == BEA
+    assert answer.delivery.raw_body == b""
+
+
+@pytest.mark.parametrize("is_one_workspace", [True, False])
+def test_a_body_is_kept_while_others_in_it_wait_for_their_number(desk: Desk, is_one_workspace: bool) -> None:
+    if is_one_workspace:
+        type(desk.numbers[SAOPAULO]).objects.update(workspace=desk.numbers[LIMA].workspace)
+    saopaulo = set_active(desk, SAOPAULO, False)
+    answer = desk.post(batch(message("m1", 1), message("m2", 2, phone=BEA, number=SAOPAULO)))
+    outcome = erase(desk)
+    assert (outcome.bodies, outcome.kept) == (0, {answer.delivery.pk})
+    assert "1 stored delivery is kept until" in str(outcome)
+    set_active(desk, SAOPAULO, True)
+    replay_in_batches(WebhookDelivery.objects.waiting_for(saopaulo))
+    assert desk.only_lead.phone == BEA
+    assert answer.delivery.raw_body == b""
+    assert desk.row("m2").is_sealed
+
+
+def test_what_failed_in_another_workspace_is_kept_for_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    apply = contacts.sync.apply
+
+    def fail(told: Any, **more: Any) -> Any:
+        if any(number.phone_number_id == SAOPAULO for number, _ in told):
+            raise RuntimeError("not written yet")
+        return apply(told, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(contacts.sync, "apply", fail)
+        answer = desk.post(batch(message("m1", 1), message("m2", 2, phone=BEA, number=SAOPAULO)))
+        assert answer.json["status"] == "failed"
+        assert erase(desk).kept == {answer.delivery.pk}
+    sync.replay(list(WebhookDelivery.objects.replayable()))
+    assert desk.only_lead.phone == BEA
+    assert answer.delivery.raw_body == b""
+
+
+def test_only_the_person_waiting_keeps_no_body(desk: Desk) -> None:
+    desk.told(message("m1", 1))
+    set_active(desk, LIMA, False)
+    answer = desk.post(message("m2", 2))
+    assert answer.delivery.waits_for == [LIMA]
+    assert erase(desk).bodies == 2
+    assert (answer.delivery.raw_body, answer.delivery.error) == (b"", ERASED)

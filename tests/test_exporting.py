@@ -19,7 +19,7 @@ from django.urls import reverse
 from contacts.erasing import Person
 from contacts.exporting import LEFT_OUT
 from contacts.models import AutomationEvent, Contact, Membership, Message
-from kapso_sync.exporting import OF_OTHERS, export_person
+from kapso_sync.exporting import ELSEWHERE, NOT_READ, OF_OTHERS, export_person
 from kapso_sync.models import WebhookDelivery
 from tests.builders import (
     ANA,
@@ -28,10 +28,12 @@ from tests.builders import (
     BEA_ID,
     LIMA,
     SAOPAULO,
+    UNKNOWN,
     Desk,
     batch,
     contact_updated,
     message,
+    meta,
     moment,
     reaction,
     sent,
@@ -266,3 +268,65 @@ def test_what_a_workflow_said_to_another_workspace_is_not_in_the_file(desk: Desk
     AutomationEvent.objects.create(execution_id="ours", served_numbers=[LIMA], **handoff)
     AutomationEvent.objects.create(execution_id="theirs", served_numbers=[SAOPAULO], **handoff)
     assert [row["execution_id"] for row in exported(lead)["automation"]] == ["ours"]
+
+
+def withheld(lead: Contact) -> list[str]:
+    return [row["withheld"] for row in exported(lead)["deliveries"]]
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [("inactive", OF_OTHERS), (SAOPAULO, ELSEWHERE), (UNKNOWN, ELSEWHERE)],
+)
+def test_a_body_with_somebody_at_another_number_is_withheld(desk: Desk, number: str, reason: str) -> None:
+    numbers = type(desk.numbers[LIMA]).objects
+    if number == "inactive":
+        number = SAOPAULO
+        numbers.filter(phone_number_id=SAOPAULO).update(
+            workspace=desk.numbers[LIMA].workspace, is_active=False
+        )
+    desk.post(batch(message("m1", 1), message("m2", 2, phone=BEA, number=number)))
+    assert withheld(desk.lead()) == [reason]
+
+
+def test_a_body_that_was_not_understood_is_withheld(desk: Desk) -> None:
+    desk.post(batch(message("m1", 1), message("m2", 2) | {"message": "Bea said something"}))
+    assert withheld(desk.lead()) == [NOT_READ]
+
+
+def test_a_receipt_of_somebody_elses_message_beside_theirs_is_withheld(desk: Desk) -> None:
+    desk.told(message("m1", 1))
+    desk.post(meta({"statuses": [status("read", 5, id="m1"), status("read", 5, id="of-bea")]}), "")
+    assert withheld(desk.lead()) == ["", OF_OTHERS]
+
+
+def test_a_longer_phone_is_no_match(desk: Desk) -> None:
+    desk.told(message("m1", 1), message("m2", 2, phone=f"{ANA}23"))
+    assert withheld(desk.lead()) == [""]
+
+
+def test_what_a_workflow_said_with_another_workspaces_secret_is_not_in_the_file(desk: Desk) -> None:
+    lead = tell_of_ana(desk)
+    told = {"execution_id": "e1", "whatsapp_conversation_id": "s1"}
+    for secret in ("lima-secret", "saopaulo-secret"):
+        desk.post(told, "workflow.execution.handoff", secret=secret)
+    assert withheld(lead) == [""] * 6
+
+
+def test_too_many_deliveries_for_a_download_need_the_command(
+    desk: Desk, staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead = tell_of_ana(desk)
+    monkeypatch.setattr("kapso_sync.people_views.MOST_SEARCHED", 2)
+    page = staff.get(reverse("lead-export", args=[lead.pk]), follow=True).content.decode()
+    assert f"manage.py export_person {lead.pk} --output lead-{lead.pk}.json" in page
+
+
+def test_what_cleared_deliveries_say_counts_for_the_page_too(
+    desk: Desk, staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead = tell_of_ana(desk)
+    WebhookDelivery.objects.update(body=b"", body_cleared_at=moment(9), error="Too late.")
+    monkeypatch.setattr("kapso_sync.people_views.MOST_SEARCHED", 2)
+    page = staff.get(reverse("lead-erase", args=[lead.pk])).content.decode()
+    assert f"manage.py erase_person {lead.pk}" in page

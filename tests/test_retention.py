@@ -306,3 +306,22 @@ def test_a_replay_that_waits_for_retention_finds_no_body(desk: Desk) -> None:
     thread.join(10)
     assert replayed == [[]]
     assert WebhookDelivery.objects.values_list("status", "attempts").get() == ("ignored", 1)
+
+
+def test_what_an_inactive_number_was_told_before_is_sealed(desk: Desk) -> None:
+    desk.told(message("m1", 1))
+    type(desk.numbers[LIMA]).objects.update(is_active=False)
+    age(400)
+    assert clear_old_bodies() == 1
+    assert desk.row("m1").is_sealed
+
+
+def test_what_waited_for_too_long_says_so(desk: Desk) -> None:
+    type(desk.numbers[LIMA]).objects.update(is_active=False)
+    answer = desk.post(message("m1", 1))
+    age(365 * 3 + 1)
+    assert clear_old_bodies() == 1
+    assert answer.delivery.status == "ignored"
+    inactive, too_late = answer.delivery.error.split("\n")
+    assert inactive.endswith("is set inactive.")
+    assert too_late.endswith("it can no longer be applied.")

@@ -36,11 +36,7 @@ class Command(BaseCommand):
         total = self._total(person)
         with progress(self.stderr, total) as bar:
             outcome = erase_person(person.workspace_id, person.lead_id, person.named, on_batch=bar.advance)
-        self.stdout.write(f"Erased. {outcome.bodies} stored deliveries that told of them were cleared.")
-        if outcome.never_applied:
-            self.stdout.write(
-                f"{outcome.never_applied} of those had never been applied, for other people in them neither."
-            )
+        self.stdout.write(str(outcome))
 
     def _list(self, person: Person) -> None:
         if not person.is_known:
