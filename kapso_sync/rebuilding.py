@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import Max, Q
+from django.db.models import Exists, Max, OuterRef, Q
 
 from contacts import people
 from contacts.difference import LeadDifference, collect_differences, read_differences
@@ -29,7 +29,7 @@ from contacts.shadow import Shadow
 from contacts.statements.seed_shadow import COUNT_SEALED
 from contacts.swapping import Swapped, swap
 from kapso_sync import sync
-from kapso_sync.models import INACTIVE, WebhookDelivery, WebhookDeliveryQuerySet
+from kapso_sync.models import DeliveryAttempt, WebhookDelivery, WebhookDeliveryQuerySet
 from kapso_sync.replaying import BATCH_SIZE
 
 Status = WebhookDelivery.Status
@@ -39,6 +39,8 @@ OnBatch = Callable[[int], None]
 REBUILD_LOCK = 7_310_003
 # A webhook waits for no lock longer than 3 seconds, and while we wait for ours, webhooks wait behind us.
 TRIES = 5
+
+WAS_APPLIED = Exists(DeliveryAttempt.objects.filter(delivery=OuterRef("pk"), status=Status.PROCESSED))
 
 TABLES = """
 CREATE TABLE {shadow}.state (fingerprint text, emptied bigint);
@@ -60,6 +62,7 @@ class Rebuild:
 
     workspace: Workspace
     outcomes: Counter[str] = field(default_factory=Counter)  # of the deliveries applied by this run
+    inactive: frozenset[str] = frozenset()  # the numbers of the workspace that are set inactive
 
     @property
     def shadow(self) -> Shadow:
@@ -72,20 +75,29 @@ class Rebuild:
         self.shadow.enter()
 
     def note(self, deliveries: Sequence[WebhookDelivery]) -> None:
+        """Whatever still waits for a number is looked at again: it may be applied live meanwhile."""
         self.shadow.leave()
+        applied = [
+            delivery.pk for delivery in deliveries if not self.inactive & set(delivery.waits_for or ())
+        ]
         statement = "INSERT INTO {shadow}.applied SELECT unnest(%s::bigint[]) ON CONFLICT DO NOTHING"
-        self.shadow.run(statement, [[delivery.pk for delivery in deliveries]])
+        self.shadow.run(statement, [applied])
 
     # What there is to apply.
 
     @property
     def deliveries(self) -> WebhookDeliveryQuerySet:
-        """Those that may tell something of this workspace. What came while a number was inactive changed nothing."""
+        """Those that may tell something of this workspace.
+
+        One of which nothing was ever applied, since its number is inactive, changed nothing. One that was applied
+        before it was ignored did: its facts are live, and are told again, rather one too many than one too few.
+        """
         numbers = PhoneNumber.objects.filter(workspace=self.workspace).values_list(
             "phone_number_id", flat=True
         )
         named = Q(phone_number_id__in=list(numbers)) | Q(workspace=self.workspace) | Q(workspace=None)
-        return WebhookDelivery.objects.filter(named).exclude(status=Status.IGNORED, error__contains=INACTIVE)
+        waits = Q(status=Status.IGNORED, waits_for__isnull=False)
+        return WebhookDelivery.objects.filter(named).exclude(waits & ~Q(WAS_APPLIED))
 
     @property
     def waiting(self) -> WebhookDeliveryQuerySet:
@@ -130,10 +142,23 @@ class Rebuild:
 
     def _apply(self, batch: list[WebhookDelivery]) -> None:
         numbers = list(PhoneNumber.objects.filter(workspace=self.workspace))
-        for number in numbers:
-            number.is_active = True  # see `deliveries`
-        sync.rehearse(batch, numbers, self)
+        self.inactive = frozenset(number.phone_number_id for number in numbers if not number.is_active)
+        together = defaultdict(list)
+        for delivery in batch:
+            together[self._waits_for(delivery)].append(delivery)
+        for waits_for, some in together.items():
+            for number in numbers:
+                number.is_active = number.phone_number_id not in waits_for
+            sync.rehearse(some, numbers, self)
         self.outcomes.update(delivery.status for delivery in batch)
+
+    def _waits_for(self, delivery: WebhookDelivery) -> frozenset[str]:
+        """The inactive numbers of which it was not applied. Of one that is inactive only since, it was."""
+        if delivery.status == Status.RECEIVED:
+            return self.inactive
+        if delivery.status == Status.IGNORED:
+            return frozenset()  # it was applied once: see `deliveries`
+        return self.inactive & set(delivery.waits_for or ())
 
     def _catch_up(self) -> None:
         """In the transaction that compares or swaps: whatever came or was made by hand until now."""

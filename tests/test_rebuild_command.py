@@ -20,13 +20,15 @@ from contacts.models import (
     KapsoSession,
     Message,
     MessageReceipt,
+    PhoneNumber,
     ProfileFact,
 )
 from contacts.refresh import refresh
 from contacts.writing import Written
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
 from kapso_sync.rebuilding import Rebuild, rebuilding
-from tests.builders import ANA, ANA_ID, BEA, LIMA, SAOPAULO, Desk, message, moment, sent
+from kapso_sync.sync import replay
+from tests.builders import ANA, ANA_ID, BEA, LIMA, SAOPAULO, Desk, batch, message, moment, sent
 from tests.conftest import Cast
 from tests.kapso import Kapso
 from tests.state import crm_state
@@ -268,6 +270,75 @@ def test_what_was_begun_on_other_grounds_is_begun_anew(desk: Desk, settings: Any
         rebuild.build()
     settings.CODE_VERSION = "0.1.0+another"
     assert "What was begun is out of date: beginning anew." in run("verify_crm", "--workspace", "lima")
+
+
+INACTIVE = "777000000000777"
+
+
+@pytest.fixture
+def inactive(desk: Desk) -> PhoneNumber:
+    """A second number of the workspace, not active."""
+    workspace = desk.numbers[LIMA].workspace
+    return PhoneNumber.objects.create(workspace=workspace, phone_number_id=INACTIVE, is_active=False)
+
+
+def set_active(number: PhoneNumber, *, is_active: bool) -> None:
+    PhoneNumber.objects.filter(pk=number.pk).update(is_active=is_active)
+
+
+def test_what_waits_for_an_inactive_number_is_no_difference(desk: Desk, inactive: PhoneNumber) -> None:
+    desk.post(batch(message("wamid.1"), message("wamid.2", 5, phone=BEA, number=INACTIVE)))
+    delivery = WebhookDelivery.objects.get()
+    assert (delivery.status, delivery.waits_for) == ("processed", [INACTIVE])
+    assert run("verify_crm") == NO_DIFFERENCE
+    run("rebuild_crm")
+    assert Message.objects.count() == 1
+
+
+def test_what_came_before_its_number_was_set_inactive_is_kept(desk: Desk, inactive: PhoneNumber) -> None:
+    set_active(inactive, is_active=True)
+    desk.post(batch(message("wamid.1"), message("wamid.2", 5, phone=BEA, number=INACTIVE)))
+    set_active(inactive, is_active=False)
+    state = crm_state()
+    assert run("verify_crm") == NO_DIFFERENCE
+    Identity.objects.filter(value=BEA).delete()
+    run("rebuild_crm")
+    assert crm_state() == state
+
+
+def test_what_waited_and_is_applied_while_it_is_rebuilt_is_kept(desk: Desk, inactive: PhoneNumber) -> None:
+    """The number is active for a moment only: nothing else tells that the delivery was applied after all."""
+    desk.post(batch(message("wamid.1"), message("wamid.2", 5, phone=BEA, number=INACTIVE)))
+    with rebuilding(desk.numbers[LIMA].workspace) as rebuild:
+        rebuild.begin()
+        rebuild.build()
+        set_active(inactive, is_active=True)
+        replay(list(WebhookDelivery.objects.replayable()))
+        set_active(inactive, is_active=False)
+        with rebuild.compared() as differences:
+            assert not list(differences)
+
+
+def test_what_was_ignored_only_when_replayed_is_kept(desk: Desk) -> None:
+    """As replays left it once: the outcome says that the number is inactive, and the facts are there."""
+    desk.told(message("wamid.1", name="Ana"), sent("wamid.2", 5))
+    desk.became("wamid.2", "read", 7)
+    set_active(desk.numbers[LIMA], is_active=False)
+    for delivery in WebhookDelivery.objects.all():
+        delivery.past_attempts.create(number=1, at=timezone.now(), status="processed")
+    WebhookDelivery.objects.update(status="ignored", waits_for=[LIMA], attempts=2)
+    state = crm_state()
+    assert run("verify_crm") == NO_DIFFERENCE
+    MessageReceipt.objects.all().delete()
+    assert "FAILED" not in run("rebuild_crm")
+    assert crm_state() == state
+
+
+def test_the_wording_of_an_outcome_decides_nothing(desk: Desk) -> None:
+    """It quotes what the sender wrote."""
+    desk.told(message("wamid.1"))
+    WebhookDelivery.objects.update(status="ignored", error="No conversation is set inactive.")
+    assert run("verify_crm") == NO_DIFFERENCE
 
 
 def test_a_body_that_is_emptied_meanwhile_makes_it_begin_anew(desk: Desk) -> None:
