@@ -35,6 +35,9 @@ from kapso_sync.replaying import BATCH_SIZE
 Status = WebhookDelivery.Status
 OnBatch = Callable[[int], None]
 
+# Of the deliveries that fail, no more are named.
+MOST_NAMED = 5
+
 # "Somebody rebuilds this workspace", as an advisory lock of the session: it goes with the connection.
 REBUILD_LOCK = 7_310_003
 # A webhook waits for no lock longer than 3 seconds, and while we wait for ours, webhooks wait behind us.
@@ -45,6 +48,7 @@ WAS_APPLIED = Exists(DeliveryAttempt.objects.filter(delivery=OuterRef("pk"), sta
 TABLES = """
 CREATE TABLE {shadow}.state (fingerprint text, emptied bigint);
 CREATE TABLE {shadow}.applied (delivery_id bigint PRIMARY KEY);
+CREATE TABLE {shadow}.failed (delivery_id bigint PRIMARY KEY, error text);
 """
 
 
@@ -54,6 +58,10 @@ class Busy(Exception):  # noqa: N818 - said to people, not raised by a fault
 
 class Outdated(Exception):  # noqa: N818 - see Busy
     """What the shadow was built on has changed: code, numbers, erased people, emptied bodies, imported messages."""
+
+
+class Incomplete(Exception):  # noqa: N818 - see Busy
+    """Deliveries that the live CRM rests on cannot be applied now: without them, their facts would look untold."""
 
 
 @dataclass(slots=True)
@@ -75,13 +83,18 @@ class Rebuild:
         self.shadow.enter()
 
     def note(self, deliveries: Sequence[WebhookDelivery]) -> None:
-        """Whatever still waits for a number is looked at again: it may be applied live meanwhile."""
+        """What still waits for a number is looked at again, it may be applied live meanwhile; what failed, by the next run."""
         self.shadow.leave()
+        failed = [delivery for delivery in deliveries if delivery.status == Status.FAILED]
         applied = [
-            delivery.pk for delivery in deliveries if not self.inactive & set(delivery.waits_for or ())
+            delivery.pk
+            for delivery in deliveries
+            if delivery.status != Status.FAILED and not self.inactive & set(delivery.waits_for or ())
         ]
         statement = "INSERT INTO {shadow}.applied SELECT unnest(%s::bigint[]) ON CONFLICT DO NOTHING"
         self.shadow.run(statement, [applied])
+        statement = "INSERT INTO {shadow}.failed SELECT unnest(%s::bigint[]), unnest(%s::text[]) ON CONFLICT DO NOTHING"
+        self.shadow.run(statement, [[delivery.pk for delivery in failed], [_kind(one) for one in failed]])
 
     # What there is to apply.
 
@@ -101,20 +114,20 @@ class Rebuild:
 
     @property
     def waiting(self) -> WebhookDeliveryQuerySet:
-        """Not applied yet. Looked up one by one: a delivery may be committed after one with a higher id."""
-        return self._not_applied(self.deliveries.filter(body_cleared_at=None))
+        """Not tried yet. Looked up one by one: a delivery may be committed after one with a higher id."""
+        not_applied = self._noted(self.deliveries.filter(body_cleared_at=None), "NOT EXISTS", "applied")
+        return self._noted(not_applied, "NOT EXISTS", "failed")
 
-    def _not_applied(self, deliveries: WebhookDeliveryQuerySet) -> WebhookDeliveryQuerySet:
-        applied = (
-            f"SELECT FROM {self.shadow.schema}.applied WHERE delivery_id = kapso_sync_webhookdelivery.id"
-        )
-        found: Any = deliveries.extra(where=[f"NOT EXISTS ({applied})"])  # noqa: S610 - we named the schema
+    def _noted(self, deliveries: WebhookDeliveryQuerySet, exists: str, table: str) -> WebhookDeliveryQuerySet:
+        noted = f"SELECT FROM {self.shadow.schema}.{table} WHERE delivery_id = kapso_sync_webhookdelivery.id"
+        found: Any = deliveries.extra(where=[f"{exists} ({noted})"])  # noqa: S610 - all of it is ours
         return cast("WebhookDeliveryQuerySet", found)
 
     def begin(self, *, restart: bool = False) -> str:
         """Make the shadow, or find the one that an earlier run left; says in words which."""
         found = self.shadow.exists and not restart
         if found and self._state() == self._now():
+            self.shadow.run("TRUNCATE {shadow}.failed")  # they are tried again
             return f"Going on with what was begun: {self._applied()} deliveries are done."
         with transaction.atomic():
             self.shadow.drop()
@@ -166,6 +179,23 @@ class Rebuild:
             raise Outdated
         self.shadow.seed_typed(self.workspace.pk)
         self.build()
+        self._refuse_if_incomplete()
+
+    def _refuse_if_incomplete(self) -> None:
+        """One that failed live too told nothing: it is none of the reasons why the two could differ."""
+        was_applied = Q(status__in=[Status.PROCESSED, Status.IGNORED, Status.UNROUTABLE]) | Q(WAS_APPLIED)
+        failing = self._noted(self.deliveries.filter(was_applied), "EXISTS", "failed").order_by("pk")
+        keys = list(failing.values_list("pk", flat=True)[:MOST_NAMED])
+        if not keys:
+            return
+        count = failing.count()
+        kinds = dict(self.shadow.run("SELECT * FROM {shadow}.failed WHERE delivery_id = ANY(%s)", [keys]))
+        named = ", ".join(f"{key} ({kinds[key]})" for key in keys)
+        raise Incomplete(
+            f"{count} deliver{'y fails' if count == 1 else 'ies fail'} now that did not before: {named}"
+            f"{f' and {count - len(keys)} more' if count > len(keys) else ''}. Nothing was changed. Mend what they "
+            "met (the code, a full disk), then start this again: it goes on where it was."
+        )
 
     # What comes of it.
 
@@ -232,7 +262,12 @@ class Rebuild:
 
     def _emptied_before_applied(self) -> int:
         """More of these than at the beginning: their facts were sealed too late for the shadow to start from."""
-        return self._not_applied(self.deliveries.exclude(body_cleared_at=None)).count()
+        return self._noted(self.deliveries.without_bodies(), "NOT EXISTS", "applied").count()
+
+
+def _kind(delivery: WebhookDelivery) -> str:
+    """Of the error that a delivery met the kind, without the values that it may quote."""
+    return delivery.error.strip().rpartition("\n")[2].partition(":")[0][:80]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+import contacts.sync
 from contacts import merging, swapping
 from contacts.models import (
     Contact,
@@ -272,6 +273,54 @@ def test_what_was_begun_on_other_grounds_is_begun_anew(desk: Desk, settings: Any
     assert "What was begun is out of date: beginning anew." in run("verify_crm", "--workspace", "lima")
 
 
+def test_no_fact_is_removed_because_its_delivery_fails_now(desk: Desk) -> None:
+    """The code is broken, or the disk is full, while the shadow is built: what was told is there all the same."""
+    desk.told(message("wamid.1", name="Ana"), sent("wamid.2", 5))
+    desk.became("wamid.2", "read", 7)
+    Contact.objects.update(last_activity_at=None)
+    before = crm_state()
+    for command in ("verify_crm", "rebuild_crm"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(contacts.sync, "apply", lambda *_, **__: 1 / 0)
+            said = run(command, "--workspace", "lima")
+        first = WebhookDelivery.objects.earliest("pk").pk
+        assert (
+            f"FAILED Lima could not be rebuilt: 3 deliveries fail now that did not before: {first} (ZeroD"
+            in said
+        )
+        assert "differ" not in said
+        assert crm_state() == before
+    said = run("rebuild_crm", "--workspace", "lima")
+    assert "Going on with what was begun: 0 deliveries are done." in said
+    assert "1 lead put right" in said
+    assert "removed" not in said.replace("0 removed", "")
+
+
+def test_no_fact_is_removed_because_a_replay_failed_before(desk: Desk) -> None:
+    desk.told(message("wamid.1"))
+    before = crm_state()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contacts.sync, "apply", lambda *_, **__: 1 / 0)
+        WebhookDelivery.objects.update(code_version="0.1.0+before")
+        replay(list(WebhookDelivery.objects.replayable()))
+        assert WebhookDelivery.objects.get().status == "failed"
+        assert "could not be rebuilt: 1 delivery fails now" in run("rebuild_crm", "--workspace", "lima")
+    assert crm_state() == before
+
+
+def test_what_failed_live_too_keeps_nobody_from_rebuilding(desk: Desk) -> None:
+    desk.told(message("wamid.1"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contacts.sync, "apply", lambda *_, **__: 1 / 0)
+        desk.post(message("wamid.2", 5))
+        WebhookDelivery.objects.filter(status="processed").update(body_cleared_at=timezone.now(), body=b"")
+        for model in (Identity, Message, KapsoSession):
+            model._default_manager.all().update(is_sealed=True)
+        said = run("verify_crm", "--workspace", "lima")
+    assert "1 of the deliveries cannot be applied" in said
+    assert "Lima: no difference." in said
+
+
 INACTIVE = "777000000000777"
 
 
@@ -326,7 +375,9 @@ def test_what_was_ignored_only_when_replayed_is_kept(desk: Desk) -> None:
     set_active(desk.numbers[LIMA], is_active=False)
     for delivery in WebhookDelivery.objects.all():
         delivery.past_attempts.create(number=1, at=timezone.now(), status="processed")
-    WebhookDelivery.objects.update(status="ignored", waits_for=[LIMA], attempts=2)
+    WebhookDelivery.objects.update(
+        status="ignored", waits_for=[LIMA], attempts=2, error="It is set inactive."
+    )
     state = crm_state()
     assert run("verify_crm") == NO_DIFFERENCE
     MessageReceipt.objects.all().delete()

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from contacts.models import Workspace
 from kapso_sync.management.progress import progress
 from kapso_sync.models import WebhookDelivery
-from kapso_sync.rebuilding import Busy, Rebuild, rebuilding
+from kapso_sync.rebuilding import Busy, Incomplete, Rebuild, rebuilding
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -40,6 +40,8 @@ def built(command: BaseCommand, workspace: Workspace, *, restart: bool) -> Itera
             rebuild.drop()
     except Busy as error:
         raise CommandError(f"{workspace} is being rebuilt or verified by somebody else.") from error
+    except Incomplete as error:
+        raise CommandError(f"{workspace} could not be rebuilt: {error}") from error
 
 
 def build(command: BaseCommand, rebuild: Rebuild, *, restart: bool) -> None:
