@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, ProgrammingError, connection, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Exists, Max, OuterRef, Q
 
@@ -71,6 +71,7 @@ class Rebuild:
     workspace: Workspace
     outcomes: Counter[str] = field(default_factory=Counter)  # of the deliveries applied by this run
     inactive: frozenset[str] = frozenset()  # the numbers of the workspace that are set inactive
+    has_begun: bool = False
 
     @property
     def shadow(self) -> Shadow:
@@ -79,7 +80,9 @@ class Rebuild:
     # The stage of kapso_sync.sync.rehearse.
 
     def enter(self, told: Sequence[tuple[PhoneNumber | None, Event]]) -> None:
+        """Fails where the shadow is gone: without it bare names would be the live tables'. Until the end it stays."""
         del told  # everything is here
+        self.shadow.run("SELECT FROM {shadow}.state")
         self.shadow.enter()
 
     def note(self, deliveries: Sequence[WebhookDelivery]) -> None:
@@ -125,7 +128,13 @@ class Rebuild:
 
     def begin(self, *, restart: bool = False) -> str:
         """Make the shadow, or find the one that an earlier run left; says in words which."""
+        with self._there():
+            return self._begin(restart=restart)
+
+    def _begin(self, *, restart: bool) -> str:
         found = self.shadow.exists and not restart
+        is_lost = self.has_begun and not self.shadow.exists
+        self.has_begun = True
         if found and self._state() == self._now():
             self.shadow.run("TRUNCATE {shadow}.failed")  # they are tried again
             return f"Going on with what was begun: {self._applied()} deliveries are done."
@@ -135,13 +144,30 @@ class Rebuild:
             self.shadow.run(TABLES)
             self.shadow.run("INSERT INTO {shadow}.state VALUES (%s, %s)", self._now())
             self.shadow.seed_sealed(self.workspace.pk)
+        if is_lost:
+            return "What was begun is gone, as it is when somebody is erased: beginning anew."
         return "What was begun is out of date: beginning anew." if found else ""
 
+    @contextmanager
+    def _there(self) -> Iterator[None]:
+        """Whoever erases a person drops the shadow, which holds them too: raises `Outdated` then."""
+        try:
+            yield
+        except ProgrammingError as error:
+            if self.shadow.exists:
+                raise
+            raise Outdated from error
+
     def count_waiting(self) -> int:
-        return self.waiting.count()
+        with self._there():
+            return self.waiting.count()
 
     def build(self, on_batch: OnBatch = lambda _: None, size: int = BATCH_SIZE) -> None:
         """Apply what waits, in the order of arrival, a batch a transaction."""
+        with self._there():
+            self._build(on_batch, size)
+
+    def _build(self, on_batch: OnBatch = lambda _: None, size: int = BATCH_SIZE) -> None:
         after, number = 0, 0
         while batch := self._next(after, size):
             self._apply(batch)
@@ -178,7 +204,7 @@ class Rebuild:
         if self._state() != self._now():
             raise Outdated
         self.shadow.seed_typed(self.workspace.pk)
-        self.build()
+        self._build()
         self._refuse_if_incomplete()
 
     def _refuse_if_incomplete(self) -> None:
@@ -202,7 +228,7 @@ class Rebuild:
     @contextmanager
     def compared(self) -> Iterator[Iterator[LeadDifference]]:
         """The differences between live and rebuilt, as of one moment; read them within the block."""
-        with transaction.atomic():
+        with self._there(), transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             self._catch_up()
@@ -213,7 +239,7 @@ class Rebuild:
         """Write the differences that `compared` found; returns what was done, and for how many seconds webhooks waited."""
         for attempt in range(TRIES):
             try:
-                with transaction.atomic():
+                with self._there(), transaction.atomic():
                     people.lock_alone([self.workspace.pk])
                     started = time.monotonic()
                     self._catch_up()

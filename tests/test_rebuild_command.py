@@ -27,7 +27,7 @@ from contacts.models import (
 from contacts.refresh import refresh
 from contacts.writing import Written
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
-from kapso_sync.rebuilding import Rebuild, rebuilding
+from kapso_sync.rebuilding import Outdated, Rebuild, rebuilding
 from kapso_sync.sync import replay
 from tests.builders import ANA, ANA_ID, BEA, LIMA, SAOPAULO, Desk, batch, message, moment, sent
 from tests.conftest import Cast
@@ -271,6 +271,54 @@ def test_what_was_begun_on_other_grounds_is_begun_anew(desk: Desk, settings: Any
         rebuild.build()
     settings.CODE_VERSION = "0.1.0+another"
     assert "What was begun is out of date: beginning anew." in run("verify_crm", "--workspace", "lima")
+
+
+GONE = "What was begun is gone, as it is when somebody is erased: beginning anew.\n"
+
+
+@pytest.mark.parametrize("moment_of", ["build", "compared", "swap"])
+def test_a_shadow_that_an_erasure_drops_is_begun_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, moment_of: str
+) -> None:
+    """Another connection drops it before a step; the step finds nothing, and above all writes to no live table."""
+    desk.told(message("wamid.1", name="Ana"))
+    state = crm_state()
+    Message.objects.all().delete()
+    step = getattr(Rebuild, moment_of)
+    dropped: list[bool] = []
+
+    def drop_first(rebuild: Rebuild, *arguments: Any, **named: Any) -> Any:
+        if not dropped:
+            dropped.append(True)
+            other = Thread(target=drop_elsewhere, args=[rebuild])
+            other.start()
+            other.join()
+        return step(rebuild, *arguments, **named)
+
+    monkeypatch.setattr(Rebuild, moment_of, drop_first)
+    said = run("rebuild_crm", "--workspace", "lima")
+    assert GONE in said
+    assert "1 lead put right" in said
+    assert crm_state() == state
+
+
+def drop_elsewhere(rebuild: Rebuild) -> None:
+    try:
+        rebuild.drop()
+    finally:
+        connection.close()
+
+
+def test_a_batch_for_a_shadow_that_is_gone_writes_nothing(desk: Desk) -> None:
+    desk.told(message("wamid.1"), message("wamid.2", 5))
+    Message.objects.all().delete()
+    before = crm_state()
+    with rebuilding(desk.numbers[LIMA].workspace) as rebuild:
+        rebuild.begin()
+        with pytest.raises(Outdated):
+            rebuild.build(lambda _: rebuild.drop(), size=1)
+    assert crm_state() == before
+    assert not Message.objects.exists()
 
 
 def test_no_fact_is_removed_because_its_delivery_fails_now(desk: Desk) -> None:

@@ -12,7 +12,11 @@ from django.core.management.base import BaseCommand, CommandParser
 from contacts.models import Workspace
 from kapso_sync.management.progress import progress
 from kapso_sync.models import WebhookDelivery
-from kapso_sync.rebuilding import Busy, Incomplete, Rebuild, rebuilding
+from kapso_sync.rebuilding import Busy, Incomplete, Outdated, Rebuild, rebuilding
+
+# What a rebuild is built on may change while it runs: then it begins anew, so often.
+TRIES = 3
+KEEPS_CHANGING = "Numbers, code, bodies or erased people keep changing: run it again later."
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -45,6 +49,16 @@ def built(command: BaseCommand, workspace: Workspace, *, restart: bool) -> Itera
 
 
 def build(command: BaseCommand, rebuild: Rebuild, *, restart: bool) -> None:
+    for attempt in range(TRIES):
+        try:
+            return _build(command, rebuild, restart=restart and not attempt)
+        except Outdated as error:
+            if attempt == TRIES - 1:
+                raise CommandError(KEEPS_CHANGING) from error
+    raise AssertionError
+
+
+def _build(command: BaseCommand, rebuild: Rebuild, *, restart: bool) -> None:
     if said := rebuild.begin(restart=restart):
         command.stderr.write(said)
     with progress(command.stderr, rebuild.count_waiting()) as bar, _quiet():

@@ -11,9 +11,6 @@ from kapso_sync.management import building
 from kapso_sync.management.differences import write_differences
 from kapso_sync.rebuilding import Outdated, Rebuild
 
-# What a rebuild is built on may change while it runs: then it begins anew, so often.
-TRIES = 3
-
 
 class Command(BaseCommand):
     help = (
@@ -34,14 +31,12 @@ class Command(BaseCommand):
                 self._finish(rebuild, dry_run=options["dry_run"])
 
     def _finish(self, rebuild: Rebuild, *, dry_run: bool) -> None:
-        for attempt in range(TRIES):
+        for attempt in range(building.TRIES):
             try:
                 return self._compare_and_swap(rebuild, dry_run=dry_run)
             except Outdated as error:
-                if attempt == TRIES - 1:
-                    raise CommandError(
-                        "Numbers, code or bodies keep changing: run it again later."
-                    ) from error
+                if attempt == building.TRIES - 1:
+                    raise CommandError(building.KEEPS_CHANGING) from error
                 building.build(self, rebuild, restart=False)
         raise AssertionError
 
