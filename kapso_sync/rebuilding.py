@@ -235,6 +235,11 @@ class Rebuild:
             collect_differences(self.shadow, [self.workspace.pk], copied=False)
             yield read_differences(self.shadow)
 
+    def count_differing(self) -> int:
+        """How many rows `compared` found to differ: webhooks wait while they are written."""
+        with self._there():
+            return int(self.shadow.run("SELECT count(*) FROM {shadow}.difference")[0][0])
+
     def swap(self) -> tuple[Swapped, float]:
         """Write the differences that `compared` found; returns what was done, and for how many seconds webhooks waited."""
         for attempt in range(TRIES):

@@ -26,6 +26,7 @@ from contacts.models import (
 )
 from contacts.refresh import refresh
 from contacts.writing import Written
+from kapso_sync.management.commands import rebuild_crm
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
 from kapso_sync.rebuilding import Outdated, Rebuild, rebuilding
 from kapso_sync.sync import replay
@@ -211,6 +212,21 @@ def test_one_workspace_leaves_the_others_alone(desk: Desk) -> None:
     assert "FAILED There is no workspace nowhere. Known: lima, saopaulo." in run(
         "verify_crm", "--workspace", "nowhere"
     )
+
+
+def test_an_empty_slug_is_no_workspace(desk: Desk) -> None:
+    """As a shell makes of a variable that is not set: it must not mean all of them."""
+    said = run("rebuild_crm", "--workspace", "")
+    assert said == 'FAILED There is no workspace "". Known: lima, saopaulo.\n'
+
+
+def test_a_long_wait_is_foretold(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.told(message("wamid.1"))
+    Message.objects.all().delete()
+    monkeypatch.setattr(rebuild_crm, "ROWS_A_SECOND", 0.1)
+    said = run("rebuild_crm", "--workspace", "lima")
+    assert "rows differ: webhooks wait for " in said
+    assert said.index("rows differ: webhooks wait") < said.index("lead put right")
 
 
 def test_a_dry_run_says_what_a_rebuild_would_do(desk: Desk) -> None:

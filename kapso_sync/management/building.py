@@ -27,10 +27,13 @@ def add_arguments(parser: CommandParser) -> None:
 
 
 def workspaces(slug: str | None) -> list[Workspace]:
-    found = list(Workspace.objects.filter(slug=slug) if slug else Workspace.objects.order_by("pk"))
-    if slug and not found:
+    found = list(
+        Workspace.objects.filter(slug=slug) if slug is not None else Workspace.objects.order_by("pk")
+    )
+    if slug is not None and not found:
+        shown = slug or '""'
         known = ", ".join(Workspace.objects.order_by("slug").values_list("slug", flat=True)) or "none"
-        raise CommandError(f"There is no workspace {slug}. Known: {known}.")
+        raise CommandError(f"There is no workspace {shown}. Known: {known}.")
     return found
 
 
