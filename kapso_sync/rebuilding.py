@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, ProgrammingError, connection, transaction
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import Max, Q
+from django.db.models import Exists, Max, OuterRef, Q
 
 from contacts import people
 from contacts.difference import LeadDifference, collect_differences, read_differences
@@ -29,20 +29,26 @@ from contacts.shadow import Shadow
 from contacts.statements.seed_shadow import COUNT_SEALED
 from contacts.swapping import Swapped, swap
 from kapso_sync import sync
-from kapso_sync.models import INACTIVE, WebhookDelivery, WebhookDeliveryQuerySet
+from kapso_sync.models import DeliveryAttempt, WebhookDelivery, WebhookDeliveryQuerySet
 from kapso_sync.replaying import BATCH_SIZE
 
 Status = WebhookDelivery.Status
 OnBatch = Callable[[int], None]
+
+# Of the deliveries that fail, no more are named.
+MOST_NAMED = 5
 
 # "Somebody rebuilds this workspace", as an advisory lock of the session: it goes with the connection.
 REBUILD_LOCK = 7_310_003
 # A webhook waits for no lock longer than 3 seconds, and while we wait for ours, webhooks wait behind us.
 TRIES = 5
 
+WAS_APPLIED = Exists(DeliveryAttempt.objects.filter(delivery=OuterRef("pk"), status=Status.PROCESSED))
+
 TABLES = """
 CREATE TABLE {shadow}.state (fingerprint text, emptied bigint);
 CREATE TABLE {shadow}.applied (delivery_id bigint PRIMARY KEY);
+CREATE TABLE {shadow}.failed (delivery_id bigint PRIMARY KEY, error text);
 """
 
 
@@ -54,12 +60,18 @@ class Outdated(Exception):  # noqa: N818 - see Busy
     """What the shadow was built on has changed: code, numbers, erased people, emptied bodies, imported messages."""
 
 
+class Incomplete(Exception):  # noqa: N818 - see Busy
+    """Deliveries that the live CRM rests on cannot be applied now: without them, their facts would look untold."""
+
+
 @dataclass(slots=True)
 class Rebuild:
     """One workspace's shadow, and how far it has come."""
 
     workspace: Workspace
     outcomes: Counter[str] = field(default_factory=Counter)  # of the deliveries applied by this run
+    inactive: frozenset[str] = frozenset()  # the numbers of the workspace that are set inactive
+    has_begun: bool = False
 
     @property
     def shadow(self) -> Shadow:
@@ -68,41 +80,63 @@ class Rebuild:
     # The stage of kapso_sync.sync.rehearse.
 
     def enter(self, told: Sequence[tuple[PhoneNumber | None, Event]]) -> None:
+        """Fails where the shadow is gone: without it bare names would be the live tables'. Until the end it stays."""
         del told  # everything is here
+        self.shadow.run("SELECT FROM {shadow}.state")
         self.shadow.enter()
 
     def note(self, deliveries: Sequence[WebhookDelivery]) -> None:
+        """What still waits for a number is looked at again, it may be applied live meanwhile; what failed, by the next run."""
         self.shadow.leave()
+        failed = [delivery for delivery in deliveries if delivery.status == Status.FAILED]
+        applied = [
+            delivery.pk
+            for delivery in deliveries
+            if delivery.status != Status.FAILED and not self.inactive & set(delivery.waits_for or ())
+        ]
         statement = "INSERT INTO {shadow}.applied SELECT unnest(%s::bigint[]) ON CONFLICT DO NOTHING"
-        self.shadow.run(statement, [[delivery.pk for delivery in deliveries]])
+        self.shadow.run(statement, [applied])
+        statement = "INSERT INTO {shadow}.failed SELECT unnest(%s::bigint[]), unnest(%s::text[]) ON CONFLICT DO NOTHING"
+        self.shadow.run(statement, [[delivery.pk for delivery in failed], [_kind(one) for one in failed]])
 
     # What there is to apply.
 
     @property
     def deliveries(self) -> WebhookDeliveryQuerySet:
-        """Those that may tell something of this workspace. What came while a number was inactive changed nothing."""
+        """Those that may tell something of this workspace.
+
+        One of which nothing was ever applied, since its number is inactive, changed nothing. One that was applied
+        before it was ignored did: its facts are live, and are told again, rather one too many than one too few.
+        """
         numbers = PhoneNumber.objects.filter(workspace=self.workspace).values_list(
             "phone_number_id", flat=True
         )
         named = Q(phone_number_id__in=list(numbers)) | Q(workspace=self.workspace) | Q(workspace=None)
-        return WebhookDelivery.objects.filter(named).exclude(status=Status.IGNORED, error__contains=INACTIVE)
+        waits = Q(status=Status.IGNORED, waits_for__isnull=False)
+        return WebhookDelivery.objects.filter(named).exclude(waits & ~Q(WAS_APPLIED))
 
     @property
     def waiting(self) -> WebhookDeliveryQuerySet:
-        """Not applied yet. Looked up one by one: a delivery may be committed after one with a higher id."""
-        return self._not_applied(self.deliveries.filter(body_cleared_at=None))
+        """Not tried yet. Looked up one by one: a delivery may be committed after one with a higher id."""
+        not_applied = self._noted(self.deliveries.filter(body_cleared_at=None), "NOT EXISTS", "applied")
+        return self._noted(not_applied, "NOT EXISTS", "failed")
 
-    def _not_applied(self, deliveries: WebhookDeliveryQuerySet) -> WebhookDeliveryQuerySet:
-        applied = (
-            f"SELECT FROM {self.shadow.schema}.applied WHERE delivery_id = kapso_sync_webhookdelivery.id"
-        )
-        found: Any = deliveries.extra(where=[f"NOT EXISTS ({applied})"])  # noqa: S610 - we named the schema
+    def _noted(self, deliveries: WebhookDeliveryQuerySet, exists: str, table: str) -> WebhookDeliveryQuerySet:
+        noted = f"SELECT FROM {self.shadow.schema}.{table} WHERE delivery_id = kapso_sync_webhookdelivery.id"
+        found: Any = deliveries.extra(where=[f"{exists} ({noted})"])  # noqa: S610 - all of it is ours
         return cast("WebhookDeliveryQuerySet", found)
 
     def begin(self, *, restart: bool = False) -> str:
         """Make the shadow, or find the one that an earlier run left; says in words which."""
+        with self._there():
+            return self._begin(restart=restart)
+
+    def _begin(self, *, restart: bool) -> str:
         found = self.shadow.exists and not restart
+        is_lost = self.has_begun and not self.shadow.exists
+        self.has_begun = True
         if found and self._state() == self._now():
+            self.shadow.run("TRUNCATE {shadow}.failed")  # they are tried again
             return f"Going on with what was begun: {self._applied()} deliveries are done."
         with transaction.atomic():
             self.shadow.drop()
@@ -110,13 +144,30 @@ class Rebuild:
             self.shadow.run(TABLES)
             self.shadow.run("INSERT INTO {shadow}.state VALUES (%s, %s)", self._now())
             self.shadow.seed_sealed(self.workspace.pk)
+        if is_lost:
+            return "What was begun is gone, as it is when somebody is erased: beginning anew."
         return "What was begun is out of date: beginning anew." if found else ""
 
+    @contextmanager
+    def _there(self) -> Iterator[None]:
+        """Whoever erases a person drops the shadow, which holds them too: raises `Outdated` then."""
+        try:
+            yield
+        except ProgrammingError as error:
+            if self.shadow.exists:
+                raise
+            raise Outdated from error
+
     def count_waiting(self) -> int:
-        return self.waiting.count()
+        with self._there():
+            return self.waiting.count()
 
     def build(self, on_batch: OnBatch = lambda _: None, size: int = BATCH_SIZE) -> None:
         """Apply what waits, in the order of arrival, a batch a transaction."""
+        with self._there():
+            self._build(on_batch, size)
+
+    def _build(self, on_batch: OnBatch = lambda _: None, size: int = BATCH_SIZE) -> None:
         after, number = 0, 0
         while batch := self._next(after, size):
             self._apply(batch)
@@ -130,35 +181,70 @@ class Rebuild:
 
     def _apply(self, batch: list[WebhookDelivery]) -> None:
         numbers = list(PhoneNumber.objects.filter(workspace=self.workspace))
-        for number in numbers:
-            number.is_active = True  # see `deliveries`
-        sync.rehearse(batch, numbers, self)
+        self.inactive = frozenset(number.phone_number_id for number in numbers if not number.is_active)
+        together = defaultdict(list)
+        for delivery in batch:
+            together[self._waits_for(delivery)].append(delivery)
+        for waits_for, some in together.items():
+            for number in numbers:
+                number.is_active = number.phone_number_id not in waits_for
+            sync.rehearse(some, numbers, self)
         self.outcomes.update(delivery.status for delivery in batch)
+
+    def _waits_for(self, delivery: WebhookDelivery) -> frozenset[str]:
+        """The inactive numbers of which it was not applied. Of one that is inactive only since, it was."""
+        if delivery.status == Status.RECEIVED:
+            return self.inactive
+        if delivery.status == Status.IGNORED:
+            return frozenset()  # it was applied once: see `deliveries`
+        return self.inactive & set(delivery.waits_for or ())
 
     def _catch_up(self) -> None:
         """In the transaction that compares or swaps: whatever came or was made by hand until now."""
         if self._state() != self._now():
             raise Outdated
         self.shadow.seed_typed(self.workspace.pk)
-        self.build()
+        self._build()
+        self._refuse_if_incomplete()
+
+    def _refuse_if_incomplete(self) -> None:
+        """One that failed live too told nothing: it is none of the reasons why the two could differ."""
+        was_applied = Q(status__in=[Status.PROCESSED, Status.IGNORED, Status.UNROUTABLE]) | Q(WAS_APPLIED)
+        failing = self._noted(self.deliveries.filter(was_applied), "EXISTS", "failed").order_by("pk")
+        keys = list(failing.values_list("pk", flat=True)[:MOST_NAMED])
+        if not keys:
+            return
+        count = failing.count()
+        kinds = dict(self.shadow.run("SELECT * FROM {shadow}.failed WHERE delivery_id = ANY(%s)", [keys]))
+        named = ", ".join(f"{key} ({kinds[key]})" for key in keys)
+        raise Incomplete(
+            f"{count} deliver{'y fails' if count == 1 else 'ies fail'} now that did not before: {named}"
+            f"{f' and {count - len(keys)} more' if count > len(keys) else ''}. Nothing was changed. Mend what they "
+            "met (the code, a full disk), then start this again: it goes on where it was."
+        )
 
     # What comes of it.
 
     @contextmanager
     def compared(self) -> Iterator[Iterator[LeadDifference]]:
         """The differences between live and rebuilt, as of one moment; read them within the block."""
-        with transaction.atomic():
+        with self._there(), transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             self._catch_up()
             collect_differences(self.shadow, [self.workspace.pk], copied=False)
             yield read_differences(self.shadow)
 
+    def count_differing(self) -> int:
+        """How many rows `compared` found to differ: webhooks wait while they are written."""
+        with self._there():
+            return int(self.shadow.run("SELECT count(*) FROM {shadow}.difference")[0][0])
+
     def swap(self) -> tuple[Swapped, float]:
         """Write the differences that `compared` found; returns what was done, and for how many seconds webhooks waited."""
         for attempt in range(TRIES):
             try:
-                with transaction.atomic():
+                with self._there(), transaction.atomic():
                     people.lock_alone([self.workspace.pk])
                     started = time.monotonic()
                     self._catch_up()
@@ -207,7 +293,12 @@ class Rebuild:
 
     def _emptied_before_applied(self) -> int:
         """More of these than at the beginning: their facts were sealed too late for the shadow to start from."""
-        return self._not_applied(self.deliveries.exclude(body_cleared_at=None)).count()
+        return self._noted(self.deliveries.without_bodies(), "NOT EXISTS", "applied").count()
+
+
+def _kind(delivery: WebhookDelivery) -> str:
+    """Of the error that a delivery met the kind, without the values that it may quote."""
+    return delivery.error.strip().rpartition("\n")[2].partition(":")[0][:80]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+import contacts.sync
 from contacts import merging, swapping
 from contacts.models import (
     Contact,
@@ -20,13 +21,16 @@ from contacts.models import (
     KapsoSession,
     Message,
     MessageReceipt,
+    PhoneNumber,
     ProfileFact,
 )
 from contacts.refresh import refresh
 from contacts.writing import Written
+from kapso_sync.management.commands import rebuild_crm
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
-from kapso_sync.rebuilding import Rebuild, rebuilding
-from tests.builders import ANA, ANA_ID, BEA, LIMA, SAOPAULO, Desk, message, moment, sent
+from kapso_sync.rebuilding import Outdated, Rebuild, rebuilding
+from kapso_sync.sync import replay
+from tests.builders import ANA, ANA_ID, BEA, LIMA, SAOPAULO, Desk, batch, message, moment, sent
 from tests.conftest import Cast
 from tests.kapso import Kapso
 from tests.state import crm_state
@@ -210,6 +214,21 @@ def test_one_workspace_leaves_the_others_alone(desk: Desk) -> None:
     )
 
 
+def test_an_empty_slug_is_no_workspace(desk: Desk) -> None:
+    """As a shell makes of a variable that is not set: it must not mean all of them."""
+    said = run("rebuild_crm", "--workspace", "")
+    assert said == 'FAILED There is no workspace "". Known: lima, saopaulo.\n'
+
+
+def test_a_long_wait_is_foretold(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.told(message("wamid.1"))
+    Message.objects.all().delete()
+    monkeypatch.setattr(rebuild_crm, "ROWS_A_SECOND", 0.1)
+    said = run("rebuild_crm", "--workspace", "lima")
+    assert "rows differ: webhooks wait for " in said
+    assert said.index("rows differ: webhooks wait") < said.index("lead put right")
+
+
 def test_a_dry_run_says_what_a_rebuild_would_do(desk: Desk) -> None:
     desk.told(message("wamid.1", name="Ana"))
     Contact.objects.update(last_activity_at=None)
@@ -268,6 +287,173 @@ def test_what_was_begun_on_other_grounds_is_begun_anew(desk: Desk, settings: Any
         rebuild.build()
     settings.CODE_VERSION = "0.1.0+another"
     assert "What was begun is out of date: beginning anew." in run("verify_crm", "--workspace", "lima")
+
+
+GONE = "What was begun is gone, as it is when somebody is erased: beginning anew.\n"
+
+
+@pytest.mark.parametrize("moment_of", ["build", "compared", "swap"])
+def test_a_shadow_that_an_erasure_drops_is_begun_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, moment_of: str
+) -> None:
+    """Another connection drops it before a step; the step finds nothing, and above all writes to no live table."""
+    desk.told(message("wamid.1", name="Ana"))
+    state = crm_state()
+    Message.objects.all().delete()
+    step = getattr(Rebuild, moment_of)
+    dropped: list[bool] = []
+
+    def drop_first(rebuild: Rebuild, *arguments: Any, **named: Any) -> Any:
+        if not dropped:
+            dropped.append(True)
+            other = Thread(target=drop_elsewhere, args=[rebuild])
+            other.start()
+            other.join()
+        return step(rebuild, *arguments, **named)
+
+    monkeypatch.setattr(Rebuild, moment_of, drop_first)
+    said = run("rebuild_crm", "--workspace", "lima")
+    assert GONE in said
+    assert "1 lead put right" in said
+    assert crm_state() == state
+
+
+def drop_elsewhere(rebuild: Rebuild) -> None:
+    try:
+        rebuild.drop()
+    finally:
+        connection.close()
+
+
+def test_a_batch_for_a_shadow_that_is_gone_writes_nothing(desk: Desk) -> None:
+    desk.told(message("wamid.1"), message("wamid.2", 5))
+    Message.objects.all().delete()
+    before = crm_state()
+    with rebuilding(desk.numbers[LIMA].workspace) as rebuild:
+        rebuild.begin()
+        with pytest.raises(Outdated):
+            rebuild.build(lambda _: rebuild.drop(), size=1)
+    assert crm_state() == before
+    assert not Message.objects.exists()
+
+
+def test_no_fact_is_removed_because_its_delivery_fails_now(desk: Desk) -> None:
+    """The code is broken, or the disk is full, while the shadow is built: what was told is there all the same."""
+    desk.told(message("wamid.1", name="Ana"), sent("wamid.2", 5))
+    desk.became("wamid.2", "read", 7)
+    Contact.objects.update(last_activity_at=None)
+    before = crm_state()
+    for command in ("verify_crm", "rebuild_crm"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(contacts.sync, "apply", lambda *_, **__: 1 / 0)
+            said = run(command, "--workspace", "lima")
+        first = WebhookDelivery.objects.earliest("pk").pk
+        assert (
+            f"FAILED Lima could not be rebuilt: 3 deliveries fail now that did not before: {first} (ZeroD"
+            in said
+        )
+        assert "differ" not in said
+        assert crm_state() == before
+    said = run("rebuild_crm", "--workspace", "lima")
+    assert "Going on with what was begun: 0 deliveries are done." in said
+    assert "1 lead put right" in said
+    assert "removed" not in said.replace("0 removed", "")
+
+
+def test_no_fact_is_removed_because_a_replay_failed_before(desk: Desk) -> None:
+    desk.told(message("wamid.1"))
+    before = crm_state()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contacts.sync, "apply", lambda *_, **__: 1 / 0)
+        WebhookDelivery.objects.update(code_version="0.1.0+before")
+        replay(list(WebhookDelivery.objects.replayable()))
+        assert WebhookDelivery.objects.get().status == "failed"
+        assert "could not be rebuilt: 1 delivery fails now" in run("rebuild_crm", "--workspace", "lima")
+    assert crm_state() == before
+
+
+def test_what_failed_live_too_keeps_nobody_from_rebuilding(desk: Desk) -> None:
+    desk.told(message("wamid.1"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contacts.sync, "apply", lambda *_, **__: 1 / 0)
+        desk.post(message("wamid.2", 5))
+        WebhookDelivery.objects.filter(status="processed").update(body_cleared_at=timezone.now(), body=b"")
+        for model in (Identity, Message, KapsoSession):
+            model._default_manager.all().update(is_sealed=True)
+        said = run("verify_crm", "--workspace", "lima")
+    assert "1 of the deliveries cannot be applied" in said
+    assert "Lima: no difference." in said
+
+
+INACTIVE = "777000000000777"
+
+
+@pytest.fixture
+def inactive(desk: Desk) -> PhoneNumber:
+    """A second number of the workspace, not active."""
+    workspace = desk.numbers[LIMA].workspace
+    return PhoneNumber.objects.create(workspace=workspace, phone_number_id=INACTIVE, is_active=False)
+
+
+def set_active(number: PhoneNumber, *, is_active: bool) -> None:
+    PhoneNumber.objects.filter(pk=number.pk).update(is_active=is_active)
+
+
+def test_what_waits_for_an_inactive_number_is_no_difference(desk: Desk, inactive: PhoneNumber) -> None:
+    desk.post(batch(message("wamid.1"), message("wamid.2", 5, phone=BEA, number=INACTIVE)))
+    delivery = WebhookDelivery.objects.get()
+    assert (delivery.status, delivery.waits_for) == ("processed", [INACTIVE])
+    assert run("verify_crm") == NO_DIFFERENCE
+    run("rebuild_crm")
+    assert Message.objects.count() == 1
+
+
+def test_what_came_before_its_number_was_set_inactive_is_kept(desk: Desk, inactive: PhoneNumber) -> None:
+    set_active(inactive, is_active=True)
+    desk.post(batch(message("wamid.1"), message("wamid.2", 5, phone=BEA, number=INACTIVE)))
+    set_active(inactive, is_active=False)
+    state = crm_state()
+    assert run("verify_crm") == NO_DIFFERENCE
+    Identity.objects.filter(value=BEA).delete()
+    run("rebuild_crm")
+    assert crm_state() == state
+
+
+def test_what_waited_and_is_applied_while_it_is_rebuilt_is_kept(desk: Desk, inactive: PhoneNumber) -> None:
+    """The number is active for a moment only: nothing else tells that the delivery was applied after all."""
+    desk.post(batch(message("wamid.1"), message("wamid.2", 5, phone=BEA, number=INACTIVE)))
+    with rebuilding(desk.numbers[LIMA].workspace) as rebuild:
+        rebuild.begin()
+        rebuild.build()
+        set_active(inactive, is_active=True)
+        replay(list(WebhookDelivery.objects.replayable()))
+        set_active(inactive, is_active=False)
+        with rebuild.compared() as differences:
+            assert not list(differences)
+
+
+def test_what_was_ignored_only_when_replayed_is_kept(desk: Desk) -> None:
+    """As replays left it once: the outcome says that the number is inactive, and the facts are there."""
+    desk.told(message("wamid.1", name="Ana"), sent("wamid.2", 5))
+    desk.became("wamid.2", "read", 7)
+    set_active(desk.numbers[LIMA], is_active=False)
+    for delivery in WebhookDelivery.objects.all():
+        delivery.past_attempts.create(number=1, at=timezone.now(), status="processed")
+    WebhookDelivery.objects.update(
+        status="ignored", waits_for=[LIMA], attempts=2, error="It is set inactive."
+    )
+    state = crm_state()
+    assert run("verify_crm") == NO_DIFFERENCE
+    MessageReceipt.objects.all().delete()
+    assert "FAILED" not in run("rebuild_crm")
+    assert crm_state() == state
+
+
+def test_the_wording_of_an_outcome_decides_nothing(desk: Desk) -> None:
+    """It quotes what the sender wrote."""
+    desk.told(message("wamid.1"))
+    WebhookDelivery.objects.update(status="ignored", error="No conversation is set inactive.")
+    assert run("verify_crm") == NO_DIFFERENCE
 
 
 def test_a_body_that_is_emptied_meanwhile_makes_it_begin_anew(desk: Desk) -> None:

@@ -12,7 +12,11 @@ from django.core.management.base import BaseCommand, CommandParser
 from contacts.models import Workspace
 from kapso_sync.management.progress import progress
 from kapso_sync.models import WebhookDelivery
-from kapso_sync.rebuilding import Busy, Rebuild, rebuilding
+from kapso_sync.rebuilding import Busy, Incomplete, Outdated, Rebuild, rebuilding
+
+# What a rebuild is built on may change while it runs: then it begins anew, so often.
+TRIES = 3
+KEEPS_CHANGING = "Numbers, code, bodies or erased people keep changing: run it again later."
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -23,10 +27,13 @@ def add_arguments(parser: CommandParser) -> None:
 
 
 def workspaces(slug: str | None) -> list[Workspace]:
-    found = list(Workspace.objects.filter(slug=slug) if slug else Workspace.objects.order_by("pk"))
-    if slug and not found:
+    found = list(
+        Workspace.objects.filter(slug=slug) if slug is not None else Workspace.objects.order_by("pk")
+    )
+    if slug is not None and not found:
+        shown = slug or '""'
         known = ", ".join(Workspace.objects.order_by("slug").values_list("slug", flat=True)) or "none"
-        raise CommandError(f"There is no workspace {slug}. Known: {known}.")
+        raise CommandError(f"There is no workspace {shown}. Known: {known}.")
     return found
 
 
@@ -40,9 +47,21 @@ def built(command: BaseCommand, workspace: Workspace, *, restart: bool) -> Itera
             rebuild.drop()
     except Busy as error:
         raise CommandError(f"{workspace} is being rebuilt or verified by somebody else.") from error
+    except Incomplete as error:
+        raise CommandError(f"{workspace} could not be rebuilt: {error}") from error
 
 
 def build(command: BaseCommand, rebuild: Rebuild, *, restart: bool) -> None:
+    for attempt in range(TRIES):
+        try:
+            return _build(command, rebuild, restart=restart and not attempt)
+        except Outdated as error:
+            if attempt == TRIES - 1:
+                raise CommandError(KEEPS_CHANGING) from error
+    raise AssertionError
+
+
+def _build(command: BaseCommand, rebuild: Rebuild, *, restart: bool) -> None:
     if said := rebuild.begin(restart=restart):
         command.stderr.write(said)
     with progress(command.stderr, rebuild.count_waiting()) as bar, _quiet():

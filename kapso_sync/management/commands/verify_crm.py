@@ -29,7 +29,9 @@ class Command(BaseCommand):
                     with rebuild.compared() as differences:
                         count = write_differences(self.stdout, differences)
                 except Outdated as error:
-                    raise CommandError("Numbers, code or bodies changed meanwhile: run it again.") from error
+                    raise CommandError(
+                        "Numbers, code, bodies or erased people changed meanwhile: run it again."
+                    ) from error
                 building.say_what_rests(self, rebuild)
                 if not count:
                     self.stdout.write(f"{workspace}: no difference.")
