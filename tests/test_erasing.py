@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import datetime
+from io import StringIO
 from random import Random
 from threading import Thread
 from typing import Any
@@ -15,6 +16,7 @@ from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.db.models import ForeignKey
 from django.utils import timezone
@@ -680,3 +682,14 @@ def test_only_the_person_waiting_keeps_no_body(desk: Desk) -> None:
     assert answer.delivery.waits_for == [LIMA]
     assert erase(desk).bodies == 2
     assert (answer.delivery.raw_body, answer.delivery.error) == (b"", ERASED)
+
+
+def test_the_command_takes_one_way_to_say_who_and_says_who_that_is(desk: Desk) -> None:
+    desk.told(message("m1", 1, name="Ana"))
+    lead = desk.only_lead
+    for extra in (["--workspace", "lima"], ["--phone", BEA], ["--phone", ""]):
+        with pytest.raises(CommandError, match="Say who in one way"):
+            call_command("erase_person", str(lead.pk), *extra, "--dry-run")
+    out = StringIO()
+    call_command("erase_person", str(lead.pk), "--dry-run", stdout=out, stderr=StringIO())
+    assert f"This would be erased of lead {lead.pk}, Ana, +51 911 110 001, in Lima:" in out.getvalue()

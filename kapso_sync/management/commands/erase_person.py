@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from contacts.erasing import Person
 from kapso_sync.erasing import count_bodies, erase_person
 from kapso_sync.finding import deliveries_of
-from kapso_sync.management.choosing import add_person_arguments, chosen_person
+from kapso_sync.management.choosing import add_person_arguments, chosen_person, who
 from kapso_sync.management.progress import progress
 
 
@@ -31,19 +31,27 @@ class Command(BaseCommand):
             self._list(person)
         if options["dry_run"]:
             return
-        if not options["yes"] and input("Erase all of it for ever? Type yes: ").strip().lower() != "yes":
-            raise CommandError("Nothing was erased.")
+        if not options["yes"]:
+            self._ask(person)
         total = self._total(person)
         with progress(self.stderr, total) as bar:
             outcome = erase_person(person.workspace_id, person.lead_id, person.named, on_batch=bar.advance)
         self.stdout.write(str(outcome))
+
+    def _ask(self, person: Person) -> None:
+        try:
+            answer = input(f"Erase {who(person)}, for ever? Type yes: ")
+        except EOFError:
+            answer = ""
+        if answer.strip().lower() != "yes":
+            raise CommandError("Nothing was erased.")
 
     def _list(self, person: Person) -> None:
         if not person.is_known:
             self.stdout.write("Nobody in the CRM is known by that; stored deliveries are looked through.")
         with progress(self.stderr, self._total(person)) as bar:
             bodies = count_bodies(person, on_batch=bar.advance)
-        self.stdout.write("This would be erased:")
+        self.stdout.write(f"This would be erased of {who(person)}:")
         for count, what in [
             *person.counts,
             (bodies, "stored delivery" if bodies == 1 else "stored deliveries"),

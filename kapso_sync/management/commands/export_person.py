@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,19 @@ class Command(BaseCommand):
         total = deliveries_of(person.workspace_id).with_bodies().count()
         with progress(self.stderr, total) as bar:
             pieces = export_person(person, on_batch=bar.advance)
-            if not options["output"]:
+            if options["output"] is None:
                 for piece in pieces:
                     self.stdout.write(piece, ending="")
                 return
             try:
-                with Path(options["output"]).open("x", encoding="utf-8") as file:
-                    file.writelines(pieces)
+                self._write(Path(options["output"]), pieces)
             except OSError as error:
                 raise CommandError(f"Cannot write {options['output']}: {error.strerror}.") from error
         self.stdout.write(f"Written to {options['output']}.")
+
+    @staticmethod
+    def _write(path: Path, pieces: Iterable[str]) -> None:
+        """For its owner's eyes only, from the first moment on."""
+        path.touch(mode=0o600, exist_ok=False)
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(pieces)

@@ -44,7 +44,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--dry-run", action="store_true", help="say what would change for each lead, and write nothing"
         )
-        parser.add_argument("--number", metavar="PHONE_NUMBER_ID", help="for this number (Meta's id of it)")
+        parser.add_argument(
+            "--number", type=_number, metavar="PHONE_NUMBER_ID", help="for this number (Meta's id of it)"
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         deliveries = _selected(options)
@@ -54,6 +56,8 @@ class Command(BaseCommand):
         deliveries = deliveries.with_bodies()
         total = deliveries.count()
         if not total and not cleared:
+            if options["ids"]:
+                raise CommandError("Nothing to replay.")
             self.stdout.write("Nothing to replay: no delivery was selected.")
             return
         if options["dry_run"]:
@@ -111,6 +115,14 @@ def _id(value: str) -> int:
         return int(value)
     raise argparse.ArgumentTypeError(
         f"{value!r} is not the id of a delivery: a whole number, as the admin shows it."
+    )
+
+
+def _number(value: str) -> str:
+    if value.isascii() and value.isdecimal():
+        return value
+    raise argparse.ArgumentTypeError(
+        f"{value!r} is no phone number ID: digits, as the list of numbers shows it."
     )
 
 
