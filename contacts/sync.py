@@ -27,7 +27,7 @@ from contacts.people import PeopleChanged
 from contacts.refresh import refresh
 from contacts.telling import merge
 from contacts.tombstones import ERASED, NOBODY, Tombstones, is_erased, raise_if_erased
-from contacts.writing import Ask, MessageKey, Placement, write
+from contacts.writing import Ask, MessageKey, Placement, Written, write
 
 NOT_HERE_YET = "Nobody here has this phone or user ID yet: it is kept, and counts once they have written."
 
@@ -76,13 +76,7 @@ def _apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool) -> dict[in
     written = write(rows, receipted, placement)
     if written.is_misplaced and not alone:
         raise PeopleChanged
-    if placement.seeds:
-        former_leads = {lead for leads in placement.went.values() for lead in leads}
-        regrouped = people.regroup(placement.seeds, former_leads, went=placement.went)
-        written.contacts |= regrouped.contacts
-        written.conversations |= regrouped.conversations
-    if written.left:
-        written.conversations |= written.left - people.drop_if_emptied(written.left)
+    _regroup(placement, written)
     refresh(written, set(rows), facts.sessions.keys())
     about = placement.asked[len(messages) + len(receipted) :]
     here = {index for (index, _), place in zip(mentions, about, strict=True) if place.contact_id}
@@ -91,6 +85,17 @@ def _apply(told: Sequence[tuple[PhoneNumber, Event]], *, alone: bool) -> dict[in
         for index, _ in mentions
         if isinstance(told[index][1], ProfileTold) and index not in here
     }
+
+
+def _regroup(placement: Placement, written: Written) -> None:
+    """Where who is one person has changed, put everything where it belongs by now."""
+    if placement.seeds:
+        former_leads = {lead for leads in placement.went.values() for lead in leads}
+        regrouped = people.regroup(placement.seeds, former_leads, went=placement.went)
+        written.contacts |= regrouped.contacts
+        written.conversations |= regrouped.conversations
+    if written.left:
+        written.conversations |= written.left - people.drop_if_emptied(written.left)
 
 
 Tellings = dict[MessageKey, list[tuple[PhoneNumber, MessageTold]]]
@@ -132,7 +137,7 @@ def _ask_for_message(number: PhoneNumber, key: MessageKey, row: dict[str, Any]) 
         at=row["earliest_at"],
         ranks=row["told"],
         is_told=True,
-        makes_person=row["message_type"] != "system",
+        makes_person="person" in row["told"],
     )
 
 

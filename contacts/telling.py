@@ -76,6 +76,8 @@ def merge(tellings: Iterable[MessageTold]) -> dict[str, Any]:
                 merged["told"][field] = rank
         # Outbound, once any of them says so: only our side is told of statuses.
         merged["told"][told.direction] = "1"  # also once they have agreed: see REFRESH_DERIVED on revokes
+        if told.message_type != "system":
+            merged["told"]["person"] = "1"  # somebody wrote it, whatever a better telling calls it
         merged["direction"] = max(told.direction, merged.get("direction", "inbound"))
         merged["earliest_at"] = min(told.at, merged.get("earliest_at", told.at))
         merged["origin"] = max(told.origin, merged.get("origin", ""), key=lambda o: ORIGIN_RANK.get(o, 0))

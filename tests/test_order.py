@@ -242,3 +242,16 @@ def test_whom_a_telling_names_is_brought_up_to_date_though_the_message_is_taken_
     for event in events:
         _apply([event], two_numbers)
     assert Contact.objects.get(phone=ANA.phone).name == "Early"
+
+
+def test_what_was_ever_told_as_more_than_a_system_line_makes_a_person(
+    two_numbers: dict[str, PhoneNumber],
+) -> None:
+    placeholder = ours(direction="inbound", message_type="unsupported", content="", is_label=True)
+    line = replace(placeholder, message_type="system", content="changed", payload={"body": "changed"})
+    events: list[Event] = [placeholder, line]
+    expected = state_after([events], two_numbers)
+    for order in permutations(events):
+        assert state_after([[event] for event in order], two_numbers) == expected
+    _apply(events, two_numbers)
+    assert Contact.objects.living().get().phone == ANA.phone

@@ -128,7 +128,7 @@ def test_what_retention_emptied_is_counted(ana: Client, desk: Desk) -> None:
     WebhookDelivery.objects.filter(pk=emptied.pk).update(body=b"", body_cleared_at=timezone.now())
     page = text(choose(ana, "preview"))
     assert "1 delivery cannot be replayed: retention has cleared the body." in page
-    assert "A replay of 1 delivery would come out as <b>1</b> processed." in page
+    assert "What would come of 1 delivery: <b>1</b> processed." in page
 
 
 def test_what_strangers_wrote_is_escaped(ana: Client, desk: Desk) -> None:

@@ -12,7 +12,8 @@ from django.db import migrations, models
 from django.db.models import F, Func, Q
 
 HOLDER = """
--- The evidence is in the messages that name a phone together with a user id, and in `seen` links. Whom somebody told
+-- The evidence is in the messages that name a phone together with a user id, and in `seen` links; a system line is none,
+-- unless it was ever told as anything else (contacts/telling.py). Whom somebody told
 -- apart from the phone never held it: one more look at an index, which mostly finds nobody.
 CREATE OR REPLACE FUNCTION contacts_holder(phone_identity bigint, moment timestamptz) RETURNS bigint
 LANGUAGE sql STABLE AS $$
@@ -28,12 +29,12 @@ LANGUAGE sql STABLE AS $$
             SELECT * FROM (
                 (SELECT m.user_id AS value, m.sent_at AS at FROM contacts_message m
                  WHERE m.workspace_id = p.workspace_id AND m.phone = p.value AND m.user_id IS NOT NULL
-                   AND m.sent_at <= moment AND m.message_type <> 'system' AND m.user_id <> ALL (apart.users)
+                   AND m.sent_at <= moment AND (m.message_type <> 'system' OR m.told ? 'person') AND m.user_id <> ALL (apart.users)
                  ORDER BY m.sent_at DESC, m.user_id COLLATE "C" DESC LIMIT 1)
                 UNION ALL
                 (SELECT m.user_id, m.sent_at FROM contacts_message m
                  WHERE m.workspace_id = p.workspace_id AND m.phone = p.value AND m.user_id IS NOT NULL
-                   AND m.sent_at > moment AND m.message_type <> 'system' AND m.user_id <> ALL (apart.users)
+                   AND m.sent_at > moment AND (m.message_type <> 'system' OR m.told ? 'person') AND m.user_id <> ALL (apart.users)
                  ORDER BY m.sent_at, m.user_id COLLATE "C" DESC LIMIT 1)
                 UNION ALL
                 SELECT held.value, l.at FROM contacts_identitylink l JOIN contacts_identity held ON held.id = l.b_id

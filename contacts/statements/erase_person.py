@@ -25,7 +25,7 @@ WITH mine AS (
 ), evidence AS (
     SELECT mine.id, m.sent_at AS at, u.contact_id = ANY(%(rows)s) AS is_theirs
     FROM mine JOIN contacts_message m ON m.workspace_id = %(workspace)s AND m.phone = mine.value
-        AND m.user_id IS NOT NULL AND m.message_type <> 'system'
+        AND m.user_id IS NOT NULL AND (m.message_type <> 'system' OR m.told ? 'person')
     JOIN contacts_identity u ON u.workspace_id = m.workspace_id AND u.kind = 'user' AND u.value = m.user_id
     WHERE mine.kind = 'phone' AND u.contact_id IS NOT NULL
     UNION ALL

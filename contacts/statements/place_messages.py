@@ -16,7 +16,7 @@ WITH ask AS MATERIALIZED (
     SELECT 'ask' AS what, ask.idx, COALESCE(m.workspace_id, ask.workspace_id) AS workspace_id, ask.number_id,
            m.id AS message_id,
            ask.is_told OR m.id IS NOT NULL AS is_message,
-           ask.makes_person OR COALESCE(m.message_type <> 'system', false) AS makes_person,
+           ask.makes_person OR COALESCE(m.message_type <> 'system' OR m.told ? 'person', false) AS makes_person,
            CASE WHEN ask.phone_rank > COALESCE(m.told->>'phone', '') COLLATE "C" THEN ask.phone
                 ELSE COALESCE(m.phone, CASE WHEN m.id IS NULL THEN ask.phone END) END AS phone,
            CASE WHEN ask.user_rank > COALESCE(m.told->>'user_id', '') COLLATE "C" THEN ask.user_id
@@ -35,7 +35,7 @@ WITH ask AS MATERIALIZED (
         AND 'outbound' IN (ask.direction, m.direction)
     UNION ALL
     SELECT 'waiting', row_number() OVER (ORDER BY m.id)::int, m.workspace_id, m.phone_number_id, m.id,
-           true, m.message_type <> 'system', m.phone, m.user_id, m.kapso_conversation_id, m.sent_at,
+           true, m.message_type <> 'system' OR m.told ? 'person', m.phone, m.user_id, m.kapso_conversation_id, m.sent_at,
            m.contact_id, m.conversation_id, m.phone, m.user_id, m.sent_at
     FROM (
         -- Whatever waits for a person waits for them at every number of the workspace.

@@ -29,7 +29,7 @@ WITH phone AS (
     SELECT phone.id AS a_id, u.id AS b_id, m.sent_at AS at, m.user_id AS value
     FROM phone
     JOIN contacts_message m ON m.workspace_id = phone.workspace_id AND m.phone = phone.value
-        AND m.user_id IS NOT NULL AND m.message_type <> 'system'
+        AND m.user_id IS NOT NULL AND (m.message_type <> 'system' OR m.told ? 'person')
     JOIN contacts_identity u ON u.workspace_id = phone.workspace_id AND u.kind = 'user' AND u.value = m.user_id
     UNION ALL
     SELECT l.a_id, l.b_id, l.at, u.value FROM contacts_identitylink l JOIN contacts_identity u ON u.id = l.b_id
@@ -47,12 +47,14 @@ ORDER BY 4, 5
 
 # The messages around: those of the leads involved, and those that wait and name one of the identities.
 _AROUND = """
-    SELECT m.id, m.contact_id, m.conversation_id, m.phone_number_id, m.workspace_id, m.message_type,
+    SELECT m.id, m.contact_id, m.conversation_id, m.phone_number_id, m.workspace_id,
+           m.message_type <> 'system' OR m.told ? 'person' AS makes_person,
            contacts_node(m.workspace_id, m.phone_number_id, m.phone, m.user_id, m.kapso_conversation_id, m.sent_at) AS node
     FROM contacts_message m
     WHERE m.contact_id = ANY({rows}::bigint[])
     UNION ALL
-    SELECT m.id, m.contact_id, m.conversation_id, m.phone_number_id, m.workspace_id, m.message_type, node
+    SELECT m.id, m.contact_id, m.conversation_id, m.phone_number_id, m.workspace_id,
+           m.message_type <> 'system' OR m.told ? 'person', node
     FROM contacts_message m, LATERAL contacts_node(
         m.workspace_id, m.phone_number_id, m.phone, m.user_id, m.kapso_conversation_id, m.sent_at) AS node
     WHERE m.contact_id IS NULL AND node = ANY({identities}::bigint[])
@@ -63,7 +65,7 @@ WRITERS = f"""
 WITH around AS ({_AROUND.format(rows="%(rows)s", identities="%(identities)s")})
 SELECT node, nextval('contacts_contact_id_seq'), rows
 FROM (SELECT node, array_agg(DISTINCT contact_id) FILTER (WHERE contact_id IS NOT NULL) AS rows FROM around
-      WHERE node IS NOT NULL AND message_type <> 'system' GROUP BY node) AS writer
+      WHERE node IS NOT NULL AND makes_person GROUP BY node) AS writer
 """
 
 SAVE = """

@@ -31,7 +31,7 @@ _TOLD = ", ".join(
     f"'{name}', GREATEST((known.told->>'{name}') COLLATE \"C\", (EXCLUDED.told->>'{name}') COLLATE \"C\")"
     for name in (
         "body", "media_url", "transcript", "reply_to", "target", "referral", "phone", "user_id", "session",
-        "inbound", "outbound",
+        "inbound", "outbound", "person",
     )
 )  # fmt: skip
 
