@@ -1,9 +1,9 @@
 """When several events tell one message differently, which one is believed, field by field.
 
-The one written ranking (DESIGN.md section 3, Messages): present over absent; a real type over a placeholder;
-`business_app` over `cloud_api` over `history_sync`; then the newer event; then the longer value, because Kapso's form
-of a message knows more than Meta's of the same second; then the value itself, so that there is never a tie. An event
-that cannot say when it happened never beats one that can.
+The one written ranking (DESIGN.md section 3, Messages): present over absent; a type that names what it acts on over
+any other, and a real one over a placeholder; `business_app` over `cloud_api` over `history_sync`; then the newer event;
+then the longer value, because Kapso's form of a message knows more than Meta's of the same second; then the value
+itself, so that there is never a tie. An event that cannot say when it happened never beats one that can.
 
 Each row keeps the rank of the telling that each field came from (`Message.told`), so a row and a telling merge without
 the other tellings, in any order. The comparison is made here between tellings of one batch, and against the row in
@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from contacts.events import MessageTold
+from contacts.models.message import ACTS_ON_A_MESSAGE
 
 ORIGIN_RANK = {"history_sync": 1, "cloud_api": 2, "business_app": 3}
 PLACEHOLDER_TYPES = {"", "unsupported", "media_placeholder"}
@@ -52,9 +53,16 @@ def _columns(told: MessageTold) -> dict[str, Any]:
     }
 
 
+def _realness(told: MessageTold) -> int:
+    """Who knows what a message acts on knows what it is; and what a revoke has cleared could not come back."""
+    if told.message_type in ACTS_ON_A_MESSAGE and told.target:
+        return 2
+    return int(told.message_type not in PLACEHOLDER_TYPES)
+
+
 def _rank(told: MessageTold, field: str, values: tuple[Any, ...]) -> str:
     """Fixed width, so that ranks compare as text, from the most to the least telling part."""
-    real = field != "body" or told.message_type not in PLACEHOLDER_TYPES
+    real = 1 if field != "body" else _realness(told)
     # A body without its type's data has only a label for content ("[text]", "Photo").
     present = field != "body" or not told.is_label
     millis = int(told.at.timestamp() * 1000) if told.timed else 0

@@ -255,3 +255,15 @@ def test_what_was_ever_told_as_more_than_a_system_line_makes_a_person(
         assert state_after([[event] for event in order], two_numbers) == expected
     _apply(events, two_numbers)
     assert Contact.objects.living().get().phone == ANA.phone
+
+
+def test_what_was_ever_told_as_a_revoke_is_one(two_numbers: dict[str, PhoneNumber]) -> None:
+    """Another form may know no more than that there was a message."""
+    revoke = ours(wamid="wamid.R", message_type="revoke", content="", target="wamid.A1")
+    newer = ours(wamid="wamid.R", at=START + timedelta(hours=1), payload={"body": "hola"})
+    events: list[Event] = [ours(), revoke, newer]
+    expected = state_after([events], two_numbers)
+    for order in permutations(events):
+        assert state_after([[event] for event in order], two_numbers) == expected
+    _apply(events, two_numbers)
+    assert Message.objects.get(kapso_message_id="wamid.A1").content == ""
