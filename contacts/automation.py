@@ -25,8 +25,7 @@ def apply_automation(told: Sequence[tuple[AutomationTold, list[str] | None]]) ->
     if not told:
         return {}
     rows = [
-        [event.session_id, event.execution_id, event.kind, event.reason, event.at, sorted(served or [])]
-        for event, served in told
+        [*_named(event), event.reason, event.at, sorted(served or []), event.source] for event, served in told
     ]
     run(RECORD_AUTOMATION, [as_json(rows)])
     erased = set(run(DROP_ERASED_AUTOMATION, [[event.session_id for event, _ in told]]))
@@ -49,7 +48,9 @@ def apply_automation(told: Sequence[tuple[AutomationTold, list[str] | None]]) ->
         if event.session_id not in known
     }
     return reasons | {
-        index: ERASED
-        for index, (event, _) in enumerate(told)
-        if (event.session_id, event.execution_id, event.kind) in erased
+        index: ERASED for index, (event, _) in enumerate(told) if (*_named(event), event.source) in erased
     }
+
+
+def _named(event: AutomationTold) -> tuple[str, str, str]:
+    return event.session_id, event.execution_id, event.kind

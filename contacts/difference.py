@@ -183,7 +183,12 @@ def _link(row: _Row) -> Iterator[str]:
         _identity_name(row.either["k0"], row.either["k1"]),
         _identity_name(row.either["k2"], row.either["k3"]),
     )
-    yield f"{one} and {other} are linked" if row.is_new else f"no stored delivery links {one} and {other}"
+    if row.is_new:
+        yield f"{one} and {other} are linked"
+    elif row.is_untold:
+        yield f"no stored delivery links {one} and {other}"
+    else:
+        yield from _changes(row, None, f"the link of {one} and {other}: ")
 
 
 def _fact(
@@ -220,7 +225,17 @@ LINES: dict[str, Callable[[_Row], Iterator[str]]] = {
 }
 
 # Compared and put right, but no news of its own.
-SILENT = {"is_in_its_thread", "lead", "found", "id", "phone_at", "user_id_at", "status_at", "earliest_at"}
+SILENT = {
+    "is_in_its_thread",
+    "lead",
+    "found",
+    "id",
+    "phone_at",
+    "user_id_at",
+    "status_at",
+    "earliest_at",
+    "tellings",
+}
 
 
 def _changes(row: _Row, model: type[Model] | None, start: str) -> Iterator[str]:

@@ -2,7 +2,10 @@
 
 `kapso_sync.formats` turns every shape that Kapso and Meta send into these; `contacts.sync` turns them into leads.
 No provider's JSON key is known on this side of the border. Every event names the business number it belongs to and
-carries its own time, always aware and in UTC.
+carries a time, always aware and in UTC.
+
+Where the provider gave no usable time, `at` is when the body came, and `source` stands for that body: the same body
+that comes again is the same fact, at the earliest time it came. Where `source` is empty, the time is the provider's.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ class Session:
     kapso_id: str
     status: str
     at: datetime
+    source: str = ""
     messages: int | None = None
     last_wamid: str = ""
     summed_up_at: datetime | None = None
@@ -67,8 +71,7 @@ class MessageTold:
     """One telling of a message; several tellings of one WAMID become one row, whatever their order.
 
     `wamid` identifies the message together with `number`. `at` is when this telling says it was written or, for a
-    receipt that carries the message, when the receipt happened; `timed` is False where the provider gave no usable
-    time and `at` is the time of receipt. `content` is the full readable text or a label, `payload` the type-specific
+    receipt that carries the message, when the receipt happened. `content` is the full readable text or a label, `payload` the type-specific
     data; `is_label` says that nobody's words are in it (no text, no caption, no data): the content is a mere label. `target` is the WAMID that a reaction, edit or revoke acts on.
     """
 
@@ -78,7 +81,7 @@ class MessageTold:
     message_type: str
     content: str
     at: datetime
-    timed: bool = True
+    source: str = ""
     person: Person = field(default_factory=Person)
     session: Session | None = None
     origin: str = "cloud_api"
@@ -90,6 +93,10 @@ class MessageTold:
     target: str = ""
     referral: Mapping[str, Any] | None = None
     receipts: tuple[Receipt, ...] = ()
+
+    @property
+    def timed(self) -> bool:
+        return not self.source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +112,8 @@ class ReceiptsTold:
 class ProfileTold:
     """What a provider says of a person outside of any message (contact.updated, address book, marketing choice).
 
-    Creates nobody; counts once the person has written. `source` is a digest of the body that told it: the same body
-    delivered again is the same fact. `counts_as_activity` is True for contact.updated alone. `marketing` is "stop",
+    Creates nobody; counts once the person has written. `source` is never empty here: what one body tells of somebody is
+    one fact, also where it has a time. `counts_as_activity` is True for contact.updated alone. `marketing` is "stop",
     "resume", another word of the provider's, or "" where nothing was said. `address_book_name` fills an empty name
     only.
     """
@@ -131,6 +138,7 @@ class IdentityChanged:
     before: Person
     after: Person
     at: datetime
+    source: str = ""
     message: MessageTold | None = None
 
 
@@ -156,6 +164,7 @@ class AutomationTold:
     kind: Literal["handoff", "failed"]
     reason: str
     at: datetime
+    source: str = ""
     number: str = ""
 
 

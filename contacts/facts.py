@@ -8,10 +8,11 @@ then its receipts. Whatever another transaction wrote about the same people is v
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from itertools import product
 from typing import Any
 
 from contacts.events import (
@@ -26,6 +27,7 @@ from contacts.events import (
     SessionTold,
 )
 from contacts.models import PhoneNumber
+from contacts.session_facts import SessionFacts
 from contacts.statements import run
 from contacts.statements.record_facts import RECORD_FACTS
 from contacts.tombstones import Mark, Span, marks
@@ -33,6 +35,9 @@ from contacts.tombstones import Mark, Span, marks
 # CONTRACT.md 11.1. Words that are not here are recorded without a rank.
 STATUS_RANK = {"pending": 0, "accepted": 1, "sent": 2, "failed": 3, "delivered": 4, "read": 5, "played": 6}
 TIMED_WORDS = ("accepted", "sent", "failed", "delivered", "read", "played")
+
+# The value of a fact that says that an identity was seen, and nothing else.
+WITHOUT_A_TIME = "without a time"
 
 Key = tuple[int, str, str]  # workspace, kind, value: what identifies an identity
 
@@ -44,9 +49,10 @@ class Facts:
     workspaces: set[int] = field(default_factory=set)
     identities: dict[Key, tuple[datetime | None, datetime | None]] = field(default_factory=dict)
     links: set[tuple[str, Key, Key, datetime]] = field(default_factory=set)
+    untimed_links: dict[tuple[str, Key, Key, str], datetime] = field(default_factory=dict)
     profiles: dict[tuple[Key, str, str, str], tuple[datetime, datetime, bool]] = field(default_factory=dict)
     receipts: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
-    sessions: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
+    sessions: dict[tuple[int, str], SessionFacts] = field(default_factory=dict)
     marks: set[Mark] = field(default_factory=set)
     # Of those marks, once recorded: what belongs to people who were erased.
     tombstones: dict[Mark, Span] = field(default_factory=dict)
@@ -73,9 +79,9 @@ class Facts:
     def _message(self, number: PhoneNumber, event: MessageTold) -> None:
         # A system line is about the person, it is not the person writing.
         seen = None if event.message_type == "system" else event.at
-        keys = self._person(number, event.person, seen)
+        keys = self._person(number, event.person, seen, event.source)
         if keys:
-            self._said(keys[-1], event.person, event.at)
+            self._said(keys[-1], event.person, event.at, event.source)
         if event.session:
             self._session(number, event.session, event.person)
         if event.receipts or event.direction == "outbound":
@@ -83,12 +89,21 @@ class Facts:
 
     def _change(self, number: PhoneNumber, event: IdentityChanged) -> None:
         before = self._person(number, event.before, None)
-        after = self._person(number, event.after, event.at)
-        self.links |= {("changed", old, new, event.at) for old in before for new in after if old != new}
+        after = self._person(number, event.after, event.at, event.source)
+        for old, new in product(before, after):
+            if old != new:
+                self._link("changed", old, new, event)
         if len(after) == 2:
-            self.links.add(("seen", after[0], after[1], event.at))
+            self._link("seen", after[0], after[1], event)
         if event.message:
             self._message(number, event.message)
+
+    def _link(self, kind: str, a: Key, b: Key, event: IdentityChanged) -> None:
+        if event.source:
+            link = (kind, a, b, event.source)
+            self.untimed_links[link] = min(self.untimed_links.get(link, event.at), event.at)
+        else:
+            self.links.add((kind, a, b, event.at))
 
     def _profile(self, number: PhoneNumber, event: ProfileTold) -> None:
         for key in self._person(number, event.person, None):
@@ -96,7 +111,9 @@ class Facts:
             self._say(key, "marketing", event.marketing, event.at, event.source)
             self._say(key, "address_book_name", event.address_book_name, event.at, event.source)
 
-    def _person(self, number: PhoneNumber, person: Person, seen: datetime | None) -> list[Key]:
+    def _person(
+        self, number: PhoneNumber, person: Person, seen: datetime | None, source: str = ""
+    ) -> list[Key]:
         """The person's identities, phone first; the business number itself is nobody (EDGE_CASES.md 84)."""
         phone = person.phone if person.phone != number.own_phone else None
         keys: list[Key] = [
@@ -106,7 +123,11 @@ class Facts:
         ]
         for key in keys:
             first, last = self.identities.get(key, (None, None))
-            self.identities[key] = (_least(first, seen), _greatest(last, seen))
+            if seen and source:
+                self.identities[key] = (_least(first, seen), last)
+                self._say(key, "seen", WITHOUT_A_TIME, seen, source)
+            else:
+                self.identities[key] = (_least(first, seen), _greatest(last, seen))
         return keys
 
     def _said(
@@ -128,24 +149,8 @@ class Facts:
 
     def _session(self, number: PhoneNumber, session: Session, person: Person) -> None:
         self._person(number, person, None)
-        known = self.sessions.setdefault(
-            (number.pk, session.kapso_id),
-            {"workspace_id": number.workspace_id, "last_at": session.at, "ended_at": None},
-        )
-        known["last_at"] = max(known["last_at"], session.at)
-        if session.status == "ended":
-            known["ended_at"] = _least(known["ended_at"], session.at)
-        phone = person.phone if person.phone != number.own_phone else None
-        for name, value in (("status", session.status[:20]), ("phone", phone), ("user_id", person.user_id)):
-            if value and (session.at, value) > (known.get(f"{name}_at", session.at), known.get(name, "")):
-                known |= {name: value, f"{name}_at": session.at}
-        if session.summed_up_at:
-            summary = (
-                session.summed_up_at,
-                -1 if session.messages is None else session.messages,
-                session.last_wamid,
-            )
-            known["told"] = max(known.get("told", summary), summary)
+        told = self.sessions.setdefault((number.pk, session.kapso_id), SessionFacts(number.workspace_id))
+        told.add(session, person.user_id, person.phone if person.phone != number.own_phone else None)
 
     def _receipts(self, number: PhoneNumber, wamid: str, receipts: Iterable[Receipt]) -> None:
         known = self.receipts.setdefault(
@@ -170,29 +175,23 @@ class Facts:
         return {identity for row in rows for identity in row[:2] if identity}
 
     def as_json(self) -> str:
-        def rows(table: dict[tuple[int, str], dict[str, Any]]) -> list[dict[str, Any]]:
-            return [{"number_id": number, "key": key} | _told(row) for (number, key), row in table.items()]
+        def rows(table: Mapping[tuple[int, str], dict[str, Any]]) -> list[dict[str, Any]]:
+            return [{"number_id": number, "key": key} | row for (number, key), row in table.items()]
 
         return as_json(
             {
                 "workspaces": sorted(self.workspaces),
                 "identities": [[*key, *seen] for key, seen in self.identities.items()],
                 "links": [[kind, *a, *b[1:], at] for kind, a, b, at in self.links],
+                "untimed_links": [
+                    [kind, *a, *b[1:], at, source] for (kind, a, b, source), at in self.untimed_links.items()
+                ],
                 "profiles": [[*key, *fact, *times] for (key, *fact), times in self.profiles.items()],
                 "receipts": rows(self.receipts),
-                "sessions": rows(self.sessions),
+                "sessions": rows({key: told.as_row() for key, told in self.sessions.items()}),
                 "marks": sorted(self.marks),
             }
         )
-
-
-def _told(row: dict[str, Any]) -> dict[str, Any]:
-    """Kapso's summary of a session, one value until here so that it is compared as one."""
-    if "told" not in row:
-        return row
-    at, messages, last_wamid = row["told"]
-    told = {"told_at": at, "told_messages": None if messages < 0 else messages, "told_last_wamid": last_wamid}
-    return {name: value for name, value in row.items() if name != "told"} | told
 
 
 def _error(receipt: Receipt) -> dict[str, Any]:

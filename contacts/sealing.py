@@ -34,7 +34,8 @@ def seal_automation(told: Collection[tuple[AutomationTold, list[str] | None]]) -
     """As `seal`, for events that come with the numbers that their signature speaks for (contacts.automation)."""
     if told:
         rows = [
-            [event.session_id, event.execution_id, event.kind, sorted(served or [])] for event, served in told
+            [event.session_id, event.execution_id, event.kind, sorted(served or []), event.source]
+            for event, served in told
         ]
         run(SEAL_AUTOMATION, [as_json(rows)])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -187,7 +187,6 @@ def messages(draw: st.DrawFn, line: Line, *, conflicts: bool = True) -> MessageT
         content=draw(st.sampled_from(["hola", "precio?", f"[{kind}]"])),
         is_label=draw(st.booleans()),
         at=draw(times),
-        timed=draw(mostly),
         person=person,
         session=draw(st.none() | sessions(line, conflicts=conflicts)),
         origin=draw(st.sampled_from(["cloud_api", "cloud_api", "business_app", "history_sync"])),
@@ -312,7 +311,40 @@ def events(draw: st.DrawFn, people: Sequence[str], kinds: Sequence[str], *, conf
     line = draw(st.sampled_from(LINES[draw(st.sampled_from(people))]))
     kind = draw(st.sampled_from(kinds))
     apart = kind in {"receipts", "automations", "numbers"}
-    return draw(EVENTS[kind](line) if apart else EVENTS[kind](line, conflicts=conflicts))
+    told = draw(EVENTS[kind](line) if apart else EVENTS[kind](line, conflicts=conflicts))
+    return told if draw(mostly) else without_time(told, draw(times))
+
+
+def without_time(event: Event, received_at: datetime) -> Event:
+    """The event as a body tells it that has no time of its own and came then: its source is the same whenever it came."""
+    told = at_time(event, START)
+    return at_time(event, received_at, sha256(repr(told).encode()).hexdigest())
+
+
+def _session_at(session: Session, at: datetime, source: str) -> Session:
+    return replace(session, at=at, source=source, summed_up_at=at if session.summed_up_at else None)
+
+
+def at_time(event: Event, at: datetime, source: str = "") -> Event:
+    match event:
+        case MessageTold():
+            return _message_at(event, at, source)
+        case SessionTold(session=session):
+            return replace(event, session=_session_at(session, at, source))
+        case IdentityChanged(message=message):
+            told = _message_at(message, at, source) if message else None
+            return replace(event, at=at, source=source, message=told)
+        case AutomationTold():
+            return replace(event, at=at, source=source)
+    return event
+
+
+def _message_at(told: MessageTold, at: datetime, source: str) -> MessageTold:
+    """A session may have a time of its own in a message that has none."""
+    session = told.session
+    if session and session.status:
+        session = _session_at(session, at, source)
+    return replace(told, at=at, source=source, session=session)
 
 
 Batches = list[list[Event]]
@@ -330,7 +362,16 @@ def histories(
     """A history in order, and the same events shuffled, some of them twice, cut into batches."""
     people = draw(st.lists(st.sampled_from(sorted(PEOPLE)), min_size=1, max_size=crowd, unique=True))
     history = draw(st.lists(events(people, kinds, conflicts=conflicts), min_size=1, max_size=longest))
+    history += [
+        _received_again(event, draw(times)) for event in draw(st.lists(st.sampled_from(history), max_size=2))
+    ]
     return history, draw(otherwise(history))
+
+
+def _received_again(event: Event, at: datetime) -> Event:
+    """The same body once more: at another time where it has none of its own, also at an earlier one."""
+    source = event.session.source if isinstance(event, SessionTold) else getattr(event, "source", "")
+    return at_time(event, at, source) if source else event
 
 
 @st.composite

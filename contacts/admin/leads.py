@@ -362,7 +362,7 @@ def _identities(lead: Contact) -> list[dict[str, Any]]:
             "known": known,
             "text": showing.phone(known.value) if known.kind == known.Kind.PHONE else known.value,
         }
-        for known in lead.identities.exclude(kind="lead").order_by(
-            F("last_seen_at").desc(nulls_last=True), "value"
-        )[:HISTORY]
+        for known in lead.identities.exclude(kind="lead")
+        .with_last_seen()
+        .order_by(F("seen_at").desc(nulls_last=True), "value")[:HISTORY]
     ]

@@ -87,6 +87,9 @@ class KapsoSession(models.Model):
     told_messages = models.PositiveIntegerField(null=True)
     told_last_wamid = models.CharField(max_length=255, default="", db_default="")
     told_at = models.DateTimeField(null=True)
+    # Empty unless something was told without a time of its own: then every such telling, at the earliest time that its
+    # body came, and under an empty source the newest of what was told with one. All columns above follow from these.
+    tellings = models.JSONField(null=True, editable=False)
     is_sealed = models.BooleanField(default=False, db_default=False, editable=False)
 
     class Meta:
@@ -128,6 +131,9 @@ class AutomationEvent(models.Model):
 
     It names no number: `served_numbers` are Meta's ids of those that its signature speaks for, empty for all. They
     are part of what it is: nobody can take the place of another's event by signing it first.
+
+    `source` is empty where the event has a time of its own; else it stands for the body, and `at` is the earliest time
+    that this body came.
     """
 
     class Kind(models.TextChoices):
@@ -139,13 +145,14 @@ class AutomationEvent(models.Model):
     kind = models.CharField(max_length=10, choices=Kind)
     reason = models.TextField(blank=True, default="", db_default="")
     at = models.DateTimeField()
+    source = models.CharField(max_length=80, default="", db_default="")
     served_numbers = ArrayField(models.CharField(max_length=64), default=list, db_default=[])
     is_sealed = models.BooleanField(default=False, db_default=False, editable=False)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["kapso_conversation_id", "execution_id", "kind", "served_numbers"],
+                fields=["kapso_conversation_id", "execution_id", "kind", "served_numbers", "source"],
                 name="automation_event_once",
             ),
         ]

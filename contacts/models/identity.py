@@ -7,11 +7,22 @@ them (contacts.people).
 
 from __future__ import annotations
 
+from typing import Self
+
 from django.db import models
-from django.db.models import F, Func, Q
+from django.db.models import F, Func, OuterRef, Q, Subquery
+from django.db.models.functions import Greatest
 
 from contacts.models.contact import Contact
 from contacts.models.workspace import Workspace
+
+
+class IdentityQuerySet(models.QuerySet["Identity"]):
+    def with_last_seen(self) -> Self:
+        """Annotate `seen_at`: when the identity was last seen, also by what has no time of its own."""
+        seen = ProfileFact.objects.filter(identity=OuterRef("pk"), field=ProfileFact.Field.SEEN)
+        untimed = seen.order_by("-last_at").values("last_at")[:1]
+        return self.annotate(seen_at=Greatest("last_seen_at", Subquery(untimed)))
 
 
 class Identity(models.Model):
@@ -38,9 +49,12 @@ class Identity(models.Model):
     is_shared = models.BooleanField(default=False, db_default=False)
     # A rebuild starts from it: no stored delivery tells (all of) it any more, or none ever did (contacts.sealing).
     is_sealed = models.BooleanField(default=False, db_default=False, editable=False)
-    # Empty where the identity is known without having written or been written to.
+    # Empty where the identity is known without having written or been written to. The newest time is that of events with
+    # a time of their own; what else may be newer is in facts named `seen` (see IdentityQuerySet).
     first_seen_at = models.DateTimeField("first seen", null=True)
     last_seen_at = models.DateTimeField("last seen", null=True)
+
+    objects = IdentityQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "identities"
@@ -69,6 +83,9 @@ class Identity(models.Model):
 class IdentityLink(models.Model):
     """Evidence that two identities are, or were at `at`, the same person.
 
+    `source` is empty where the evidence has a time of its own; else it stands for the body that told it, and `at` is the
+    earliest time that this body came.
+
     `changed`: the provider said that `a` became `b`. `manual`: somebody merged them. `seen`: phone `a` was user id
     `b`'s at that time. That is mostly proven by message rows that name both; only what no message proves (a change
     signal, a lead typed in) is a link. `named` says that there are such messages, not when: it leads to them.
@@ -89,12 +106,18 @@ class IdentityLink(models.Model):
     a = models.ForeignKey(Identity, on_delete=models.CASCADE, db_index=False, related_name="links_from")
     b = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="links_to")
     at = models.DateTimeField()
+    source = models.CharField(max_length=80, default="", db_default="")
     is_sealed = models.BooleanField(default=False, db_default=False, editable=False)
 
     class Meta:
         constraints = [
             # Also serves "who held this phone at that time": a, kind, newest at.
-            models.UniqueConstraint(fields=["a", "kind", "at", "b"], name="identity_link_once"),
+            models.UniqueConstraint(fields=["a", "kind", "at", "b", "source"], name="identity_link_once"),
+            models.UniqueConstraint(
+                fields=["a", "kind", "b", "source"],
+                condition=~Q(source=""),
+                name="identity_link_once_untimed",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -114,6 +137,8 @@ class ProfileFact(models.Model):
         USERNAME = "username"
         PARENT = "parent"
         MARKETING = "marketing"
+        # By an event without a time of its own; others move Identity.last_seen_at.
+        SEEN = "seen"
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, db_index=False, related_name="facts")

@@ -123,12 +123,14 @@ IDENTITIES = Compared(
     lead="r.contact_id",
     is_placed=True,
 )
+# By what a link is told apart from another that says the same: the time it has, or the body that had none.
+TOLD_WHEN = "COALESCE(NULLIF({row}.source, ''), {row}.at::text)"
 # `named` links only lead to messages that name both: which of them are there depends on the order of arrival.
 LINKS = Compared(
     what="link",
     model=IdentityLink,
-    keys=("a.kind", "a.value", "b.kind", "b.value", "r.kind", "r.at"),
-    values=(),
+    keys=("a.kind", "a.value", "b.kind", "b.value", "r.kind", TOLD_WHEN.format(row="r")),
+    values=("r.at",),
     lead="a.contact_id",
     joins="JOIN {schema}.contacts_identity a ON a.id = r.a_id JOIN {schema}.contacts_identity b ON b.id = r.b_id",
     where="r.workspace_id = %(workspace)s AND r.kind <> 'named'",
@@ -164,7 +166,7 @@ _SESSION_OF_OURS = """EXISTS (
 AUTOMATION = Compared(
     what="automation",
     model=AutomationEvent,
-    keys=("r.kapso_conversation_id", "r.execution_id", "r.kind", "r.served_numbers"),
+    keys=("r.kapso_conversation_id", "r.execution_id", "r.kind", "r.served_numbers", "r.source"),
     values=("r.reason", "r.at"),
     where=_SESSION_OF_OURS,
 )

@@ -7,6 +7,29 @@ PEOPLE_LOCK = 7_310_001
 # And this one "what is said of a Kapso session", by a hash of its id.
 SESSION_LOCK = 7_310_002
 
+_SESSION = (
+    "phone", "phone_at", "user_id", "user_id_at", "status", "status_at", "last_at", "ended_at",
+    "told_at", "told_messages", "told_last_wamid",
+)  # fmt: skip
+_ELSE = {"status": ", ''", "told_last_wamid": ", ''"}
+_TOLD_AT_ONCE = ", ".join(f"COALESCE(row.{name}, untimed.{name}{_ELSE.get(name, '')})" for name in _SESSION)
+_ALL_IS_TIMED = "known.tellings IS NULL AND EXCLUDED.tellings IS NULL"
+
+
+def _newest(name: str) -> str:
+    return f"""(
+            SELECT v, t FROM (VALUES (known.{name}, known.{name}_at), (EXCLUDED.{name}, EXCLUDED.{name}_at)) x (v, t)
+            ORDER BY t DESC NULLS LAST, v COLLATE "C" DESC NULLS LAST LIMIT 1) AS {name}"""
+
+
+def _tellings(row: str) -> str:
+    """Those that the row keeps; of one that keeps none all was told with its time."""
+    told = ", ".join(f"'{name}', {row}.{name}" for name in ("source", *_SESSION)).replace(
+        f"{row}.source", "''"
+    )
+    return f"COALESCE({row}.tellings, jsonb_build_array(jsonb_build_object({told})))"
+
+
 RECORD_FACTS = f"""
 WITH told AS MATERIALIZED (
     SELECT %s::jsonb AS facts
@@ -44,7 +67,17 @@ WITH told AS MATERIALIZED (
     FROM told, jsonb_array_elements(facts->'links') AS row
     JOIN identity a ON a.workspace_id = (row->>1)::bigint AND a.kind = row->>2 AND a.value = row->>3
     JOIN identity b ON b.workspace_id = a.workspace_id AND b.kind = row->>4 AND b.value = row->>5
-    ON CONFLICT (a_id, kind, at, b_id) DO NOTHING
+    ON CONFLICT (a_id, kind, at, b_id, source) DO NOTHING
+    RETURNING a_id, b_id
+), untimed_link AS (
+    -- The same body again is the same evidence; news only if it came earlier.
+    INSERT INTO contacts_identitylink AS known (workspace_id, kind, a_id, b_id, at, source)
+    SELECT a.workspace_id, row->>0, a.id, b.id, (row->>6)::timestamptz, row->>7
+    FROM told, jsonb_array_elements(facts->'untimed_links') AS row
+    JOIN identity a ON a.workspace_id = (row->>1)::bigint AND a.kind = row->>2 AND a.value = row->>3
+    JOIN identity b ON b.workspace_id = a.workspace_id AND b.kind = row->>4 AND b.value = row->>5
+    ON CONFLICT (a_id, kind, b_id, source) WHERE source <> '' DO UPDATE SET at = EXCLUDED.at
+    WHERE EXCLUDED.at < known.at
     RETURNING a_id, b_id
 ), fact AS (
     INSERT INTO contacts_profilefact AS known
@@ -84,36 +117,32 @@ WITH told AS MATERIALIZED (
         other_words = known.other_words || EXCLUDED.other_words
 ), session AS (
     INSERT INTO contacts_kapsosession AS known
-        (workspace_id, phone_number_id, kapso_conversation_id, phone, phone_at, user_id, user_id_at,
-         status, status_at, last_at, ended_at, told_at, told_messages, told_last_wamid)
-    SELECT workspace_id, number_id, key, phone, phone_at, user_id, user_id_at,
-           COALESCE(status, ''), status_at, last_at, ended_at, told_at, told_messages, COALESCE(told_last_wamid, '')
-    FROM told, jsonb_to_recordset(facts->'sessions') AS row (
+        (workspace_id, phone_number_id, kapso_conversation_id, {", ".join(_SESSION)}, tellings)
+    SELECT row.workspace_id, row.number_id, row.key, {_TOLD_AT_ONCE}, untimed.tellings
+    FROM told CROSS JOIN jsonb_to_recordset(facts->'sessions') AS row (
         workspace_id bigint, number_id bigint, key text, phone text, phone_at timestamptz, user_id text,
         user_id_at timestamptz, status text, status_at timestamptz, last_at timestamptz, ended_at timestamptz,
-        told_at timestamptz, told_messages int, told_last_wamid text)
+        told_at timestamptz, told_messages int, told_last_wamid text, tellings jsonb)
+    LEFT JOIN LATERAL contacts_session_told(row.tellings) AS untimed ON true  -- nothing where all has its time
     WHERE (SELECT count(*) FROM identity) >= 0
-    ORDER BY number_id, key COLLATE "C"
-    ON CONFLICT (phone_number_id, kapso_conversation_id) DO UPDATE SET
-        (phone, phone_at) = (
-            SELECT v, t FROM (VALUES (known.phone, known.phone_at), (EXCLUDED.phone, EXCLUDED.phone_at)) x (v, t)
-            ORDER BY t DESC NULLS LAST, v COLLATE "C" DESC NULLS LAST LIMIT 1),
-        (user_id, user_id_at) = (
-            SELECT v, t FROM (VALUES (known.user_id, known.user_id_at), (EXCLUDED.user_id, EXCLUDED.user_id_at)) x (v, t)
-            ORDER BY t DESC NULLS LAST, v COLLATE "C" DESC NULLS LAST LIMIT 1),
+    ORDER BY row.number_id, row.key COLLATE "C"
+    ON CONFLICT (phone_number_id, kapso_conversation_id) DO UPDATE SET ({", ".join(_SESSION)}, tellings) = (
         -- Of two statuses at the same time "ended" wins: it sorts after "active".
-        (status, status_at) = (
-            SELECT v, t FROM (VALUES (known.status, known.status_at), (EXCLUDED.status, EXCLUDED.status_at)) x (v, t)
-            ORDER BY t DESC NULLS LAST, v COLLATE "C" DESC LIMIT 1),
-        last_at = GREATEST(known.last_at, EXCLUDED.last_at),
-        ended_at = LEAST(known.ended_at, EXCLUDED.ended_at),
-        (told_at, told_messages, told_last_wamid) = (
+        SELECT phone.*, user_id.*, status.*, GREATEST(known.last_at, EXCLUDED.last_at),
+               LEAST(known.ended_at, EXCLUDED.ended_at), summary.*, NULL::jsonb
+        FROM {_newest("phone")}, {_newest("user_id")}, {_newest("status")}, (
             SELECT t, m, w FROM (VALUES
                 (known.told_at, known.told_messages, known.told_last_wamid),
                 (EXCLUDED.told_at, EXCLUDED.told_messages, EXCLUDED.told_last_wamid)) x (t, m, w)
-            ORDER BY t DESC NULLS LAST, m DESC NULLS LAST, w COLLATE "C" DESC LIMIT 1)
+            ORDER BY t DESC NULLS LAST, m DESC NULLS LAST, w COLLATE "C" DESC LIMIT 1) AS summary
+        WHERE {_ALL_IS_TIMED}
+        UNION ALL
+        SELECT untimed.* FROM contacts_session_told({_tellings("known")} || {_tellings("EXCLUDED")}) AS untimed
+        WHERE NOT ({_ALL_IS_TIMED})
+    )
 )
 SELECT a_id, b_id, NULL::bigint AS nth, NULL::timestamptz AS since, NULL::timestamptz AS until FROM link
+UNION ALL SELECT a_id, b_id, NULL, NULL, NULL FROM untimed_link
 UNION ALL SELECT NULL, NULL, erased.*
 FROM told, contacts_tombstones(facts->'marks', (SELECT count(*) FROM locked)) AS erased
 UNION ALL SELECT NULL, NULL, NULL, NULL, NULL

@@ -33,13 +33,18 @@ def _earliest_fact(name: str) -> str:
     return _fact(name, "earliest", 'f.first_at, f.value COLLATE "C"')
 
 
+_SEEN_WITHOUT_A_TIME = (
+    "(SELECT max(f.last_at) FROM contacts_profilefact f WHERE f.identity_id = i.id AND f.field = 'seen')"
+)
+
+
 def _newest_identity(kind: str, column: str) -> str:
     return (
         f"(SELECT i.value FROM contacts_identity i WHERE i.contact_id = c.id AND i.kind = '{kind}' "
         # Somebody may have typed one of its old ones into another lead: there it stays.
         f"AND (SELECT count(*) FROM contacts_contact o WHERE o.workspace_id = c.workspace_id "
         f"AND o.{column} = i.value AND o.id <> c.id AND o.id NOT IN (SELECT id FROM lead)) = 0 "
-        'ORDER BY i.last_seen_at DESC NULLS LAST, i.value COLLATE "C" DESC LIMIT 1)'
+        f'ORDER BY GREATEST(i.last_seen_at, {_SEEN_WITHOUT_A_TIME}) DESC NULLS LAST, i.value COLLATE "C" DESC LIMIT 1)'
     )
 
 
@@ -201,7 +206,7 @@ WITH batch AS MATERIALIZED (
             JOIN contacts_automationevent a USING (kapso_conversation_id)
             WHERE session.thread_id = thread.id AND a.kind = 'handoff'
               AND (a.served_numbers = '{{}}' OR n.phone_number_id = ANY(a.served_numbers))
-            ORDER BY a.at DESC, a.execution_id COLLATE "C" DESC LIMIT 1
+            ORDER BY a.at DESC, a.execution_id COLLATE "C" DESC, a.reason COLLATE "C" DESC LIMIT 1
         ) handoff ON true
     ) derived
     WHERE c.id = derived.id

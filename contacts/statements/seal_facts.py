@@ -21,6 +21,12 @@ WITH told AS MATERIALIZED (
     JOIN identity b ON b.workspace_id = a.workspace_id AND b.kind = row->>4 AND b.value = row->>5
     JOIN contacts_identitylink l
         ON l.a_id = a.id AND l.kind = row->>0 AND l.at = (row->>6)::timestamptz AND l.b_id = b.id
+        AND l.source = ''
+    UNION
+    SELECT l.id FROM told CROSS JOIN jsonb_array_elements(facts->'untimed_links') AS row
+    JOIN identity a ON a.workspace_id = (row->>1)::bigint AND a.kind = row->>2 AND a.value = row->>3
+    JOIN identity b ON b.workspace_id = a.workspace_id AND b.kind = row->>4 AND b.value = row->>5
+    JOIN contacts_identitylink l ON l.a_id = a.id AND l.kind = row->>0 AND l.b_id = b.id AND l.source = row->>7
     UNION
     SELECT l.id FROM message JOIN contacts_identitylink l
         ON l.a_id = message.phone_id AND l.kind = 'named' AND l.b_id = message.user_id
@@ -53,4 +59,5 @@ UPDATE contacts_automationevent a SET is_sealed = true
 FROM jsonb_array_elements(%s::jsonb) AS row
 WHERE NOT a.is_sealed AND a.kapso_conversation_id = row->>0 AND a.execution_id = row->>1 AND a.kind = row->>2
   AND a.served_numbers = ARRAY(SELECT jsonb_array_elements_text(row->3))::varchar[]
+  AND a.source = row->>4
 """

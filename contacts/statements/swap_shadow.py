@@ -15,6 +15,7 @@ from contacts.statements.compare_shadow import (
     PROFILES,
     RECEIPTS,
     SESSIONS,
+    TOLD_WHEN,
     Compared,
 )
 from contacts.statements.seed_shadow import columns
@@ -35,7 +36,7 @@ _KEYS = {
     "receipt": ("phone_number_id", "kapso_message_id"),
     "session": ("phone_number_id", "kapso_conversation_id"),
     "identity": ("workspace_id", "kind", "value"),
-    "automation": ("kapso_conversation_id", "execution_id", "kind", "served_numbers"),
+    "automation": ("kapso_conversation_id", "execution_id", "kind", "served_numbers", "source"),
 }
 _REFERENCES = {"link": ("a_id", "b_id"), "profile": ("identity_id",)}
 
@@ -103,6 +104,7 @@ def delete(compared: Compared) -> str:
         still = (
             f"NOT EXISTS (SELECT FROM {{shadow}}.{compared.table} s{_same_identities(compared.what)} WHERE "
             + " AND ".join(f"s.{name} = t.{name}" for name in _FACT_KEYS[compared.what])
+            + (f" AND {TOLD_WHEN.format(row='s')} = {TOLD_WHEN.format(row='t')}" if compared is LINKS else "")
             + ")"
         )
     return f"""
@@ -111,7 +113,7 @@ def delete(compared: Compared) -> str:
     """
 
 
-_FACT_KEYS = {"link": ("kind", "at"), "profile": ("field", "value", "source")}
+_FACT_KEYS = {"link": ("kind",), "profile": ("field", "value", "source")}
 
 
 def _same_identities(what: str) -> str:
@@ -259,7 +261,7 @@ WHERE d.what = 'automation' AND s.workspace_id = %(workspace)s
 
 # Identities first and last: what refers to them is inserted after, and deleted before them.
 INSERTED = (IDENTITIES, LINKS, PROFILES, RECEIPTS, SESSIONS, AUTOMATION, MESSAGES)
-UPDATED = (IDENTITIES, PROFILES, RECEIPTS, SESSIONS, AUTOMATION, MESSAGES)
+UPDATED = (IDENTITIES, LINKS, PROFILES, RECEIPTS, SESSIONS, AUTOMATION, MESSAGES)
 FOUND = (IDENTITIES, SESSIONS, AUTOMATION, MESSAGES)
 DELETED = (LINKS, PROFILES, RECEIPTS, SESSIONS, AUTOMATION, IDENTITIES)
 
@@ -277,5 +279,5 @@ JOIN public.contacts_message m ON m.id = d.live_id
 JOIN public.contacts_identity a ON a.workspace_id = m.workspace_id AND a.kind = 'phone' AND a.value = m.phone
 JOIN public.contacts_identity b ON b.workspace_id = m.workspace_id AND b.kind = 'user' AND b.value = m.user_id
 WHERE d.what = 'message'
-ON CONFLICT (a_id, kind, at, b_id) DO NOTHING
+ON CONFLICT (a_id, kind, at, b_id, source) DO NOTHING
 """

@@ -101,7 +101,7 @@ WITH batch AS MATERIALIZED (
     INSERT INTO contacts_identitylink (workspace_id, kind, a_id, b_id, at)
     SELECT p.workspace_id, 'named', p.id, (row->>1)::bigint, 'epoch'
     FROM batch, jsonb_array_elements(j->'pairs') AS row JOIN contacts_identity p ON p.id = (row->>0)::bigint
-    ON CONFLICT (a_id, kind, at, b_id) DO NOTHING
+    ON CONFLICT (a_id, kind, at, b_id, source) DO NOTHING
 ), new_conversation AS (
     INSERT INTO contacts_conversation (id, workspace_id, contact_id, phone_number_id)
     SELECT (row->>0)::bigint, (row->>1)::bigint, (row->>2)::bigint, (row->>3)::bigint

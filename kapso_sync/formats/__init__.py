@@ -54,7 +54,7 @@ def normalise(
 ) -> list[Item]:
     """The payload as items that are applied, or ignored, one by one. Never raises, never returns an empty list."""
     delivery = Delivery(
-        headers=headers, received_at=received_at.astimezone(UTC), digest=digest, own_phones=own_phones
+        headers=headers, received_at=received_at.astimezone(UTC), source=digest, own_phones=own_phones
     )
     if not isinstance(payload, dict):
         return [Item(number="", ignored="not a JSON object")]
@@ -90,8 +90,8 @@ def _kapso_items(payload: Json, delivery: Delivery) -> Iterator[Item]:
         ]
     else:
         bodies = [] if payload.get("batch") is True else [payload]
-    for body in bodies:
-        yield _guarded(kapso_v2.number_of(body), _item, body, event, delivery)
+    for index, body in enumerate(bodies):
+        yield _guarded(kapso_v2.number_of(body), _item, body, event, delivery.of_item(index))
 
 
 def _event(payload: Json, delivery: Delivery) -> str:

@@ -46,7 +46,7 @@ def contact_item(body: Json, _: str, delivery: Delivery) -> Item:
         number=number,
         person=person,
         at=_at(body, delivery.received_at),
-        source=delivery.digest,
+        source=delivery.source,
         counts_as_activity=True,
     )
     return Item(number=number, events=(told,), notes=noting.on_ids(_named_ids(body)))
@@ -64,7 +64,7 @@ def marketing_item(body: Json, event: str, delivery: Delivery) -> Item:
         number=number,
         person=person,
         at=_at(body, delivery.received_at),
-        source=delivery.digest,
+        source=delivery.source,
         marketing=marketing,
     )
     return Item(number=number, events=(told,), notes=noting.on_ids(_named_ids(body)))

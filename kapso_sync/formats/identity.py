@@ -25,7 +25,12 @@ def identity_changed(told: MessageTold, message: Json, own: Collection[str]) -> 
     if before == after or not _named(before) or not _named(after):
         return told
     return IdentityChanged(
-        number=told.number, before=before, after=after, at=told.at, message=replace(told, person=before)
+        number=told.number,
+        before=before,
+        after=after,
+        at=told.at,
+        source=told.source,
+        message=replace(told, person=before),
     )
 
 

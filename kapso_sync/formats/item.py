@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -33,9 +33,16 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What stands around a payload. `digest` is the sha256 of the body, `own_phones` the numbers' own digits."""
+    """What stands around a payload.
+
+    `source` stands for the body, or for one item of it: the sha256 of the body, with the item's index if it is not the
+    first. One body may tell several facts, each the same when it comes again. `own_phones` are the numbers' own digits.
+    """
 
     headers: Mapping[str, str]
     received_at: datetime
-    digest: str
+    source: str
     own_phones: Mapping[str, str]
+
+    def of_item(self, index: int) -> Delivery:
+        return replace(self, source=f"{self.source}:{index}") if index else self

@@ -65,6 +65,7 @@ def message_item(body: Json, event: str, delivery: Delivery) -> Item:
         message=message,
         direction=direction,
         received_at=delivery.received_at,
+        source=delivery.source,
         origin=origin,
         own=own,
         conversation=table(body.get("conversation")),
@@ -83,7 +84,7 @@ def conversation_item(body: Json, event: str, delivery: Delivery) -> Item:
     received_at = delivery.received_at
     if event in STATUS_OF_SESSION and not text(conversation.get("status")):
         conversation = conversation | {"status": STATUS_OF_SESSION[event]}
-    session = session_in(conversation, {}, at=received_at, received_at=received_at)
+    session = session_in(conversation, {}, at=received_at, source=delivery.source, received_at=received_at)
     if session is None:
         return Item(number=number, ignored="a conversation without an id")
     person = person_in(

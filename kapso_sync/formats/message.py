@@ -55,14 +55,16 @@ OWN_WORDS = {
 class Telling:
     """One message object and what stands around it, whatever the wire format.
 
-    `contact` is Meta's contacts[] card of the person. `plain` is v1's text. `own_word` is the status that this
-    telling itself is about; `word_timed` is False where the message's time is not the status's.
+    `source` stands for this item of the body. `contact` is Meta's contacts[] card of the person. `plain` is v1's text.
+    `own_word` is the status that this telling itself is about; `word_timed` is False where the message's time is not
+    the status's.
     """
 
     number: str
     message: Json
     direction: Direction
     received_at: datetime
+    source: str
     origin: str = "cloud_api"
     own: Collection[str] = ()
     conversation: Json = field(default_factory=dict)
@@ -110,15 +112,20 @@ def own_digits(*phones: object) -> frozenset[str]:
     return frozenset(filter(None, map(phone, phones)))
 
 
-def session_in(conversation: Json, kapso: Json, *, at: datetime, received_at: datetime) -> Session | None:
+def session_in(
+    conversation: Json, kapso: Json, *, at: datetime, source: str, received_at: datetime
+) -> Session | None:
+    """As it was at its own time, else `at`, the time of what it comes with; `source` if that has none either."""
     kapso_id = session_id(conversation.get("id"))
     if not kapso_id:
         other = session_id(kapso.get("whatsapp_conversation_id"))
-        return Session(kapso_id=other, status="", at=at) if other else None
+        return Session(kapso_id=other, status="", at=at, source=source) if other else None
     times = (conversation.get("updated_at"), conversation.get("last_active_at"))
     status = word(conversation.get("status"), STATUS_LENGTH).lower()
-    at = first_moment(received_at, *times) or at
-    return Session(kapso_id=kapso_id, status=status, at=at, **_summary(conversation, at, received_at))
+    own_at = first_moment(received_at, *times)
+    at, source = (own_at, "") if own_at else (at, source)
+    summary = _summary(conversation, at, received_at)
+    return Session(kapso_id=kapso_id, status=status, at=at, source=source, **summary)
 
 
 def _summary(conversation: Json, at: datetime, received_at: datetime) -> dict[str, Any]:
@@ -143,7 +150,7 @@ def _message(telling: Telling) -> MessageTold:
         _type(telling.message),
     )
     sent_at = moment(message.get("timestamp"), telling.received_at)
-    at = sent_at or telling.received_at
+    at, source = (sent_at, "") if sent_at else (telling.received_at, telling.source)
     referral = table(message.get("referral"))
     return MessageTold(
         number=telling.number,
@@ -152,9 +159,11 @@ def _message(telling: Telling) -> MessageTold:
         message_type=message_type,
         content=readable(message_type, message, plain=telling.plain),
         at=at,
-        timed=sent_at is not None,
+        source=source,
         person=_person(telling),
-        session=session_in(telling.conversation, kapso, at=at, received_at=telling.received_at),
+        session=session_in(
+            telling.conversation, kapso, at=at, source=source, received_at=telling.received_at
+        ),
         origin=telling.origin if telling.origin in ORIGINS else "cloud_api",
         payload=_payload(message_type, message, kapso, telling.plain),
         is_label=not telling.plain and not _says_something(message_type, message.get(message_type)),
@@ -163,7 +172,7 @@ def _message(telling: Telling) -> MessageTold:
         reply_to=_reply_to(table(message.get("context"))),
         target=_target(message_type, message),
         referral=clean(referral) if referral else None,
-        receipts=_receipts(telling, at, sent_at),
+        receipts=_receipts(telling, sent_at),
     )
 
 
@@ -183,9 +192,9 @@ def _person(telling: Telling) -> Person:
     )
 
 
-def _receipts(telling: Telling, at: datetime, sent_at: datetime | None) -> tuple[Receipt, ...]:
+def _receipts(telling: Telling, sent_at: datetime | None) -> tuple[Receipt, ...]:
     if telling.direction == "inbound":
-        return errors_of(telling.message, at)
+        return errors_of(telling.message, sent_at)
     return receipts_of(
         telling.message,
         own_word=telling.own_word,

@@ -55,8 +55,7 @@ class Change:
         return moment(value, self.delivery.received_at) or self.delivery.received_at
 
     def source(self, index: int) -> str:
-        """One body may tell several facts: each is the same fact when the body comes again."""
-        return f"{self.delivery.digest}:{index}" if index else self.delivery.digest
+        return self.delivery.of_item(index).source
 
 
 Part = tuple["Handler", Any]
@@ -126,7 +125,7 @@ def _nothing(_: object, change: Change, __: int) -> Item:
     return change.ignored(reason, counted="nothing in it to apply")
 
 
-def _message(part: object, change: Change, _: int) -> Item:
+def _message(part: object, change: Change, index: int) -> Item:
     """From a customer, unless its sender is the business; under field `history` these are media that came later."""
     message = table(part)
     imported = change.name == "history"
@@ -138,6 +137,7 @@ def _message(part: object, change: Change, _: int) -> Item:
             message=message,
             direction=direction,
             received_at=change.delivery.received_at,
+            source=change.source(index),
             origin="history_sync" if imported else "cloud_api",
             own=change.own,
             contact=change.card(message.get(side), message.get(f"{side}_user_id")),
@@ -147,7 +147,7 @@ def _message(part: object, change: Change, _: int) -> Item:
     )
 
 
-def _echo(part: object, change: Change, _: int) -> Item:
+def _echo(part: object, change: Change, index: int) -> Item:
     """Typed by a person in the WhatsApp Business app."""
     message = table(part)
     return item_of(
@@ -156,6 +156,7 @@ def _echo(part: object, change: Change, _: int) -> Item:
             message=message,
             direction="outbound",
             received_at=change.delivery.received_at,
+            source=change.source(index),
             origin="business_app",
             own=change.own,
             contact=change.card(message.get("to"), message.get("to_user_id")),
@@ -164,7 +165,7 @@ def _echo(part: object, change: Change, _: int) -> Item:
     )
 
 
-def _history_message(part: tuple[object, object], change: Change, _: int) -> Item:
+def _history_message(part: tuple[object, object], change: Change, index: int) -> Item:
     customer, message = part[0], table(part[1])
     outbound = not _from_customer(message, customer, change.own)
     side = "to" if outbound else "from"
@@ -174,6 +175,7 @@ def _history_message(part: tuple[object, object], change: Change, _: int) -> Ite
             message=message,
             direction="outbound" if outbound else "inbound",
             received_at=change.delivery.received_at,
+            source=change.source(index),
             origin="history_sync",
             own=change.own,
             conversation={"phone_number": customer},
@@ -277,14 +279,19 @@ def _preference(part: object, change: Change, index: int) -> Item:
     return Item(number=change.number, events=(told,))
 
 
-def _user_id_update(part: object, change: Change, _: int) -> Item:
+def _user_id_update(part: object, change: Change, index: int) -> Item:
     previous = dig(part, "user_id", "previous"), dig(part, "parent_user_id", "previous")
     current = dig(part, "user_id", "current"), dig(part, "parent_user_id", "current")
     before, after = _person(None, *previous, change), _person(dig(part, "wa_id"), *current, change)
     if not before.user_id or not after.user_id or before.user_id == after.user_id:
         return change.ignored("a user id update without a previous and another current id")
+    at = moment(dig(part, "timestamp"), change.delivery.received_at)
     told = IdentityChanged(
-        number=change.number, before=before, after=after, at=change.moment(dig(part, "timestamp"))
+        number=change.number,
+        before=before,
+        after=after,
+        at=at or change.delivery.received_at,
+        source="" if at else change.source(index),
     )
     return Item(number=change.number, events=(told,))
 

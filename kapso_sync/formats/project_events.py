@@ -30,12 +30,14 @@ def workflow_item(body: Json, event: str, delivery: Delivery) -> Item:
         reason = f"{event} without a whatsapp_conversation_id"
         return Item(number="", needs_number=False, ignored=reason, counted=reason)
     reasons = (dig(body, "handoff", "reason"), dig(body, "error", "message"), body.get("error"))
+    at = first_moment(delivery.received_at, body.get("occurred_at"))
     told = AutomationTold(
         session_id=session,
-        execution_id=identifier(body.get("workflow_execution_id"), EXECUTION_ID_LENGTH) or delivery.digest,
+        execution_id=identifier(body.get("workflow_execution_id"), EXECUTION_ID_LENGTH) or delivery.source,
         kind=AUTOMATION[event],
         reason=next(filter(None, (text(reason).strip() for reason in reasons)), ""),
-        at=first_moment(delivery.received_at, body.get("occurred_at")) or delivery.received_at,
+        at=at or delivery.received_at,
+        source="" if at else delivery.source,
     )
     return Item(number="", needs_number=False, events=(told,))
 

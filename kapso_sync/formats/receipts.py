@@ -50,7 +50,7 @@ def explained(receipts: Sequence[Receipt], errors: Sequence[object] = ()) -> tup
     return tuple(told)
 
 
-def errors_of(message: Json, at: datetime) -> tuple[Receipt, ...]:
+def errors_of(message: Json, at: datetime | None) -> tuple[Receipt, ...]:
     """What Meta could not hand over of an inbound message, as code 131051."""
     return tuple(_with_error(Receipt(word="error", at=at), error) for error in rows(message.get("errors")))
 
