@@ -16,7 +16,21 @@ from hypothesis import strategies as st
 from contacts.models import PhoneNumber, Workspace
 from kapso_sync import sync
 from kapso_sync.models import WebhookDelivery
-from tests.builders import RECEIVED, message, moment
+from tests.builders import (
+    ANA,
+    ANA_ID,
+    BEA,
+    BEA_ID,
+    RECEIVED,
+    contact_updated,
+    error,
+    message,
+    moment,
+    session_event,
+    system_line,
+    user_id_update,
+    without_time,
+)
 from tests.deliveries import FIRST_RECEIVED, NUMBERS, Posted, histories
 from tests.state import crm_state
 
@@ -104,8 +118,87 @@ def test_any_order_and_duplication_of_deliveries_ends_in_the_same_crm(
     check(history, sizes, registered)
 
 
-def test_copies_of_a_message_without_a_time_count_at_the_earliest(registered: list[PhoneNumber]) -> None:
+# Bodies without a time of their own, and what is told in between, with its time, of the same people and sessions.
+UNTIMED: dict[str, tuple[Any, str, Any, str]] = {
+    "message": (
+        message("wamid.A0", None, name="Ana", session="session"),
+        RECEIVED,
+        message("wamid.A1", FIRST_RECEIVED + 5, name="Bea", session="session"),
+        RECEIVED,
+    ),
+    "current phone": (
+        message("wamid.A0", None, user_id=ANA_ID),
+        RECEIVED,
+        message("wamid.A1", FIRST_RECEIVED + 5, phone=BEA, user_id=ANA_ID),
+        RECEIVED,
+    ),
+    "what could not be handed over": (
+        message("wamid.A0", None, errors=[error()]),
+        RECEIVED,
+        message("wamid.A1", FIRST_RECEIVED + 5),
+        RECEIVED,
+    ),
+    "session": (
+        session_event("session", 0, updated_at=None),
+        "whatsapp.conversation.ended",
+        session_event("session", FIRST_RECEIVED + 5, phone=BEA),
+        "whatsapp.conversation.created",
+    ),
+    "new user id": (
+        without_time(user_id_update(0, ANA_ID, BEA_ID, ANA)),
+        "",
+        message("wamid.A1", FIRST_RECEIVED + 5, phone=ANA, user_id=ANA_ID),
+        RECEIVED,
+    ),
+    "new number": (
+        without_time(system_line("wamid.A2", 0, ANA, type="user_changed_number", wa_id=BEA, user_id=BEA_ID)),
+        "",
+        message("wamid.A1", FIRST_RECEIVED + 5, phone=BEA, user_id=ANA_ID),
+        RECEIVED,
+    ),
+    "workflow": (
+        {
+            "whatsapp_conversation_id": "session",
+            "workflow_execution_id": "run",
+            "handoff": {"reason": "angry"},
+        },
+        "workflow.execution.handoff",
+        {
+            "whatsapp_conversation_id": "session",
+            "workflow_execution_id": "run",
+            "handoff": {"reason": "lost"},
+            "occurred_at": moment(FIRST_RECEIVED + 5).isoformat(),
+        },
+        "workflow.execution.handoff",
+    ),
+    "profile": (
+        contact_updated(ANA, "Ana"),
+        "contact.updated",
+        contact_updated(ANA, "Bea", timestamp=moment(FIRST_RECEIVED + 5).isoformat()),
+        "contact.updated",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNTIMED)
+def test_copies_of_a_body_without_a_time_count_at_the_earliest(
+    registered: list[PhoneNumber], what: str
+) -> None:
     """Where the copy that came first is stored last: two servers whose clocks differ, or two requests that race."""
-    body = json.dumps(message("wamid.A0", None, session="session")).encode()
-    first, second = (Posted(body, RECEIVED, moment(FIRST_RECEIVED + index), copy=index) for index in range(2))
-    check(([first, second], [second, first]), [], registered)
+    body, event, between, its_event = UNTIMED[what]
+    first, last = (
+        Posted(json.dumps(body).encode(), event, moment(FIRST_RECEIVED + second), copy=second)
+        for second in (1, 9)
+    )
+    other = Posted(json.dumps(between).encode(), its_event, moment(FIRST_RECEIVED + 6))
+    people = [
+        Posted(json.dumps(told).encode(), RECEIVED, moment(FIRST_RECEIVED))
+        for told in (message("wamid.1", 0, session="session"), message("wamid.2", 1, phone=BEA))
+    ]
+    in_order = [*people, first, other, last]
+    for shuffled in (
+        [*people, last, other, first],
+        [last, other, *people, first],
+        [last, first, other, *people],
+    ):
+        check((in_order, shuffled), [2], registered)

@@ -12,7 +12,17 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from contacts.merging import merge, undo
-from contacts.models import Contact, ContactMerge, IdentityLink, MergeDismissal, Message, Tombstone, Workspace
+from contacts.models import (
+    Contact,
+    ContactMerge,
+    IdentityLink,
+    KapsoSession,
+    MergeDismissal,
+    Message,
+    ProfileFact,
+    Tombstone,
+    Workspace,
+)
 from contacts.suggesting import dismiss, suggestions
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.rebuilding import Rebuild
@@ -29,6 +39,8 @@ from tests.builders import (
     sent,
     session_event,
     status,
+    user_id_update,
+    without_time,
 )
 from tests.conftest import Cast
 from tests.kapso import Kapso
@@ -231,6 +243,21 @@ def test_what_people_decided_is_kept(
     assert typed() == kept
     assert decided() == decisions
     assert not suggestions([desk.numbers[LIMA].workspace_id])
+
+
+def test_what_has_no_time_of_its_own_is_put_right(desk: Desk) -> None:
+    desk.told(message("wamid.1", 0, user_id=ANA_ID), message("wamid.2", 5, user_id=BEA_ID))
+    desk.told(message("wamid.3", None, session="session"))
+    desk.told(without_time(user_id_update(9, ANA_ID, CLE)))
+    before = crm_state()
+    later = timezone.now() + timedelta(hours=1)
+    assert IdentityLink.objects.exclude(source="").update(at=later)
+    assert ProfileFact.objects.filter(field="seen").update(last_at=later)
+    assert KapsoSession.objects.exclude(tellings=None).update(tellings=None, last_at=later)
+    assert run("verify_crm").count("no difference.") == 1
+    assert "put right" in run("rebuild_crm")
+    assert not difference(before, crm_state())
+    assert_no_difference()
 
 
 def decided() -> list[Any]:

@@ -24,10 +24,8 @@ def _newest(name: str) -> str:
 
 def _tellings(row: str) -> str:
     """Those that the row keeps; of one that keeps none all was told with its time."""
-    told = ", ".join(f"'{name}', {row}.{name}" for name in ("source", *_SESSION)).replace(
-        f"{row}.source", "''"
-    )
-    return f"COALESCE({row}.tellings, jsonb_build_array(jsonb_build_object({told})))"
+    told = ", ".join(f"'{name}', {row}.{name}" for name in _SESSION)
+    return f"COALESCE({row}.tellings, jsonb_build_array(jsonb_build_object('source', '', {told})))"
 
 
 RECORD_FACTS = f"""

@@ -103,8 +103,9 @@ def delete(compared: Compared) -> str:
     else:
         still = (
             f"NOT EXISTS (SELECT FROM {{shadow}}.{compared.table} s{_same_identities(compared.what)} WHERE "
-            + " AND ".join(f"s.{name} = t.{name}" for name in _FACT_KEYS[compared.what])
-            + (f" AND {TOLD_WHEN.format(row='s')} = {TOLD_WHEN.format(row='t')}" if compared is LINKS else "")
+            + " AND ".join(
+                f"{key.format(row='s')} = {key.format(row='t')}" for key in _FACT_KEYS[compared.what]
+            )
             + ")"
         )
     return f"""
@@ -113,7 +114,10 @@ def delete(compared: Compared) -> str:
     """
 
 
-_FACT_KEYS = {"link": ("kind",), "profile": ("field", "value", "source")}
+_FACT_KEYS = {
+    "link": ("{row}.kind", TOLD_WHEN),
+    "profile": ("{row}.field", "{row}.value", "{row}.source"),
+}
 
 
 def _same_identities(what: str) -> str:
