@@ -175,6 +175,7 @@ class NumberTold:
     number: str
     connected: bool
     at: datetime
+    source: str = ""
 
 
 Event = MessageTold | ReceiptsTold | ProfileTold | IdentityChanged | SessionTold | AutomationTold | NumberTold

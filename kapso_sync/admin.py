@@ -407,4 +407,4 @@ class NumberAdmin(SuperuserAdmin):
     def connection(self, number: PhoneNumber) -> str:
         if not number.is_connected:
             return "Removed"
-        return "Connected" if number.connected_at else "Nothing yet"
+        return "Connected" if number.was_connected else "Nothing yet"

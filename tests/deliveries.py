@@ -324,11 +324,8 @@ def _without_time(told: Json) -> Json:
     return told
 
 
-def _received_again(one: Posted) -> st.SearchStrategy[datetime]:
-    """At any time, also before the first. Not so what is said of a number without a time: it is nothing of a lead's."""
-    timeless = one.event.startswith("whatsapp.phone_number") and b"created_at" not in one.body
-    later = st.integers(FIRST_RECEIVED, FIRST_RECEIVED + 300).map(moment)
-    return st.just(one.received_at) if timeless else later
+# Also before the first.
+received_again = st.integers(FIRST_RECEIVED, FIRST_RECEIVED + 300).map(moment)
 
 
 @st.composite
@@ -341,7 +338,7 @@ def histories(
         st.lists(posted(people, kinds), min_size=shortest, max_size=longest, unique_by=lambda p: p.key)
     )
     again = [
-        replace(one, copy=index + 1, received_at=draw(_received_again(one)))
+        replace(one, copy=index + 1, received_at=draw(received_again))
         for index, one in enumerate(draw(st.lists(st.sampled_from(first), max_size=3)))
     ]
     retries = draw(st.lists(st.sampled_from(first + again), max_size=3))

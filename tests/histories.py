@@ -334,7 +334,7 @@ def at_time(event: Event, at: datetime, source: str = "") -> Event:
         case IdentityChanged(message=message):
             told = _message_at(message, at, source) if message else None
             return replace(event, at=at, source=source, message=told)
-        case AutomationTold():
+        case AutomationTold() | NumberTold():
             return replace(event, at=at, source=source)
     return event
 

@@ -96,7 +96,9 @@ def _facts() -> Row:
         "receipts": _sorted(map(_shown, MessageReceipt.objects.values())),
         "automation": _sorted(map(_shown, AutomationEvent.objects.values())),
         "numbers": _sorted(
-            PhoneNumber.objects.values_list("phone_number_id", "connected_at", "disconnected_at")
+            PhoneNumber.objects.values_list(
+                "phone_number_id", "connected_at", "disconnected_at", "told_untimed"
+            )
         ),
     }
 

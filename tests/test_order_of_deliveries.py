@@ -171,6 +171,12 @@ UNTIMED: dict[str, tuple[Any, str, Any, str]] = {
         },
         "workflow.execution.handoff",
     ),
+    "number": (
+        {"phone_number_id": NUMBERS[0]},
+        "whatsapp.phone_number.deleted",
+        {"phone_number_id": NUMBERS[0], "created_at": moment(FIRST_RECEIVED + 5).isoformat()},
+        "whatsapp.phone_number.created",
+    ),
     "profile": (
         contact_updated(ANA, "Ana"),
         "contact.updated",

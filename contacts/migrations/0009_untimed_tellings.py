@@ -100,5 +100,10 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="kapsosession", name="tellings", field=models.JSONField(editable=False, null=True)
         ),
+        migrations.AddField(
+            model_name="phonenumber",
+            name="told_untimed",
+            field=models.JSONField(blank=True, db_default={}, default=dict, editable=False),
+        ),
         migrations.RunSQL(FUNCTION, DROP),
     ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, Self
 
 from django.conf import settings
 from django.core.validators import RegexValidator
@@ -88,6 +89,8 @@ class PhoneNumber(models.Model):
     )
     connected_at = models.DateTimeField(null=True, blank=True, editable=False)
     disconnected_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # What Kapso said of it without a time: "<which of the two> <what stands for the body>" to when that body first came.
+    told_untimed = models.JSONField(default=dict, db_default={}, blank=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = PhoneNumberQuerySet.as_manager()
@@ -108,9 +111,20 @@ class PhoneNumber(models.Model):
     @property
     def is_connected(self) -> bool:
         """False once Kapso said that the number was removed, until it says that it is back."""
-        if self.disconnected_at is None:
-            return True
-        return self.connected_at is not None and self.connected_at > self.disconnected_at
+        connected, disconnected = self._newest("connected_at"), self._newest("disconnected_at")
+        return disconnected is None or (connected is not None and connected > disconnected)
+
+    @property
+    def was_connected(self) -> bool:
+        return self._newest("connected_at") is not None
+
+    def _newest(self, what: Literal["connected_at", "disconnected_at"]) -> datetime | None:
+        untimed = [
+            datetime.fromisoformat(at)
+            for told, at in self.told_untimed.items()
+            if told.startswith(f"{what} ")
+        ]
+        return max(filter(None, (getattr(self, what), *untimed)), default=None)
 
     @property
     def secrets(self) -> list[str]:

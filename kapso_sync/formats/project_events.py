@@ -48,6 +48,11 @@ def number_item(body: Json, event: str, delivery: Delivery) -> Item:
         reason = f"{event} without a phone_number_id"
         return Item(number="", ignored=reason, counted=reason)
     times = (body.get("occurred_at"), body.get("timestamp"), body.get("created_at"))
-    at = first_moment(delivery.received_at, *times) or delivery.received_at
-    told = NumberTold(number=number, connected=CONNECTED[event], at=at)
+    at = first_moment(delivery.received_at, *times)
+    told = NumberTold(
+        number=number,
+        connected=CONNECTED[event],
+        at=at or delivery.received_at,
+        source="" if at else delivery.source,
+    )
     return Item(number=number, events=(told,))

@@ -91,7 +91,7 @@ def test_histories_over_http_from_eight_senders(
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE kapso_sync_deliveryattempt, kapso_sync_webhookdelivery")
     empty_the_crm()
-    PhoneNumber.objects.update(connected_at=None, disconnected_at=None)
+    PhoneNumber.objects.update(connected_at=None, disconnected_at=None, told_untimed={})
     answers = at_once(served, history[1])
     assert {answer.status for answer in answers} == {200}
     assert not list(WebhookDelivery.objects.filter(status="failed").values_list("error", flat=True))
@@ -99,7 +99,7 @@ def test_histories_over_http_from_eight_senders(
 
     for size in (500, 3):
         empty_the_crm()
-        PhoneNumber.objects.update(connected_at=None, disconnected_at=None)
+        PhoneNumber.objects.update(connected_at=None, disconnected_at=None, told_untimed={})
         outcomes = replay_in_batches(WebhookDelivery.objects.all(), size=size)
         assert not outcomes["failed"]
         note(difference(live, crm_state()))
