@@ -6,7 +6,11 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models import F
+from django.test import Client
+from django.urls import reverse
 
 from contacts.models import Contact, ContactMerge, Conversation, Identity, Message
 from kapso_sync.models import WebhookDelivery
@@ -687,3 +691,16 @@ def test_replaying_everything_over_joined_leads_changes_nothing(desk: Desk) -> N
     for size in (1, 3, 500):
         replay_in_batches(WebhookDelivery.objects.all(), size=size)
         assert crm_state() == before
+
+
+def test_what_has_no_time_of_its_own_shows_where_somebody_is_now(desk: Desk) -> None:
+    desk.told(message("m1", 0, user_id=ANA_ID), message("m2", None, phone=BEA, user_id=ANA_ID))
+    desk.told(message("m3", 60, user_id=ANA_ID))
+    received_at = desk.row("m2").sent_at
+    seen = dict(Identity.objects.with_last_seen().values_list("value", F("seen_at")))
+    assert seen == {ANA: moment(60), BEA: received_at, ANA_ID: received_at}
+    assert leads() == {(BEA, ANA_ID)}
+    client = Client()
+    client.force_login(User.objects.create_superuser("boss"))
+    page = client.get(reverse("admin:contacts_contact_change", args=[desk.only_lead.pk])).content.decode()
+    assert f'last seen <time datetime="{received_at:%Y-%m-%dT%H:%M:%S}' in page
