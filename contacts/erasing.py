@@ -106,11 +106,15 @@ class Person:
         return self._values("phone")
 
     @property
+    def users(self) -> list[str]:
+        return self._values("user")
+
+    @property
     def marks(self) -> set[Mark]:
         """What an event that names any of it is about them for, whenever it was."""
         told = [
             *(("phone", phone) for phone in self.phones),
-            *(("user", user) for user in self._values("user")),
+            *(("user", user) for user in self.users),
             *(("session", session) for session in self.sessions.values()),
             *(("message", message_key(number, wamid)) for number, wamid in self.told_of),
         ]
@@ -205,6 +209,10 @@ def _delete_what_was_said(person: Person) -> None:
     run(sql.DROP_RECEIPTS, at | {"messages": as_json(sorted(person.told_of))})
     Message.objects.filter(pk__in=person.messages).delete()
     KapsoSession.objects.filter(pk__in=person.sessions).delete()
+    run(
+        sql.FORGET_IN_SESSIONS,
+        {"workspace": person.workspace_id, "phones": person.phones, "users": person.users},
+    )
     Conversation.objects.filter(contact__in=person.rows).delete()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from io import StringIO
 from random import Random
 from threading import Thread
@@ -481,6 +481,16 @@ def test_an_erasure_that_was_interrupted_goes_on(desk: Desk, monkeypatch: pytest
     erase(desk)
     assert places_of(ANA) == []
     assert desk.only_lead.phone == BEA
+
+
+def test_a_session_of_somebody_else_that_was_said_to_be_theirs_forgets_them(desk: Desk) -> None:
+    desk.told(message("m1", None, session="session"))
+    later = message("m2", phone=BEA, session="session")
+    later["conversation"]["updated_at"] = (timezone.now() + timedelta(hours=1)).isoformat()
+    desk.told(later)
+    erase(desk)
+    assert KapsoSession.objects.get().phone == BEA
+    assert places_of(ANA) == []
 
 
 def test_it_goes_on_by_the_phone_once_the_lead_is_gone(desk: Desk) -> None:

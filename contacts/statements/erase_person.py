@@ -100,6 +100,18 @@ WHERE f.identity_id = p.id AND p.id = ANY(%(shared)s)
   AND contacts_holder(p.id, f.first_at) = ANY(%(identities)s) AND contacts_holder(p.id, f.last_at) = ANY(%(identities)s)
 """
 
+# Somebody else's session may have been said to be theirs, without a time: that is kept beside what is newer.
+FORGET_IN_SESSIONS = """
+UPDATE contacts_kapsosession s SET tellings = (
+    SELECT jsonb_agg(told - CASE WHEN told->>'phone' = ANY(%(phones)s) THEN '{phone,phone_at}'::text[] ELSE '{}' END
+                          - CASE WHEN told->>'user_id' = ANY(%(users)s) THEN '{user_id,user_id_at}'::text[] ELSE '{}' END
+                     ORDER BY told->>'source' COLLATE "C")
+    FROM jsonb_array_elements(s.tellings) AS told)
+WHERE s.workspace_id = %(workspace)s AND s.tellings IS NOT NULL AND EXISTS (
+    SELECT FROM jsonb_array_elements(s.tellings) AS told
+    WHERE told->>'phone' = ANY(%(phones)s) OR told->>'user_id' = ANY(%(users)s))
+"""
+
 # A workflow names no number, only the session: not what speaks of another workspace's session of the same id.
 AUTOMATION = """
 FROM contacts_automationevent a
