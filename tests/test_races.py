@@ -15,6 +15,7 @@ from django.db import connections
 
 import contacts.sync
 from contacts.models import Contact, Conversation, Identity, Message
+from contacts.writing import write
 from kapso_sync import sync
 from kapso_sync.erasing import erase_person
 from kapso_sync.models import WebhookDelivery
@@ -295,7 +296,6 @@ def test_live_traffic_while_everything_is_replayed(desk: Desk, kapso: Kapso) -> 
 @pytest.fixture
 def held_after_its_facts(monkeypatch: pytest.MonkeyPatch) -> Callable[[Json], AbstractContextManager[None]]:
     """A webhook that has locked its people and gets no further until the block ends; then it must be processed."""
-    write = contacts.sync.write
 
     @contextmanager
     def hold(body: Json) -> Iterator[None]:
