@@ -484,19 +484,19 @@ def test_an_erasure_that_was_interrupted_goes_on(desk: Desk, monkeypatch: pytest
 
 
 def test_it_goes_on_by_the_phone_once_the_lead_is_gone(desk: Desk) -> None:
-    desk.told(message("m1", 1, session="s1"))
+    desk.told(message("m1", 1, session="session-of-ana"))
     body = WebhookDelivery.objects.get()
     kept = bytes(body.body)
     erase(desk)
     # As if it had been interrupted before this one.
-    receipt = json.dumps(session_event("s1", 3, phone=None)).encode()
+    receipt = json.dumps(session_event("session-of-ana", 3, phone=None)).encode()
     for index, left in enumerate((kept, receipt)):
         WebhookDelivery.of(
             left, {"x-idempotency-key": f"left-{index}"}, received_at=timezone.now(), workspace=body.workspace
         ).save()
     outcome = erase_person(desk.numbers[LIMA].workspace_id, None, [("phone", ANA)])
     assert outcome.bodies == 2
-    assert places_of(ANA, "s1") == []
+    assert places_of(ANA, "session-of-ana") == []
 
 
 def test_somebody_who_never_wrote_is_erased_by_their_phone(desk: Desk) -> None:
