@@ -31,6 +31,7 @@ from kapso_sync.afterwards import ask_for_retries
 from kapso_sync.attention import WaitsFilter, alerts_for, missing_numbers
 from kapso_sync.history import attempts_at, next_step
 from kapso_sync.models import WebhookDelivery
+from kapso_sync.patience import TooBusy
 from kapso_sync.previewing import preview_chosen, preview_page
 from kapso_sync.replaying import BATCH_BYTES, BODY_LENGTH, cannot_be_replayed, replay_in_batches
 
@@ -256,7 +257,10 @@ class DeliveryAdmin(MemberAdmin):
             self.message_user(request, advice, messages.ERROR)
             return
         if len(chosen) > cleared:
-            say_outcomes(self, request, replay_in_batches(WebhookDelivery.objects.filter(pk__in=chosen)))
+            try:
+                say_outcomes(self, request, replay_in_batches(WebhookDelivery.objects.filter(pk__in=chosen)))
+            except TooBusy as error:
+                self.message_user(request, str(error), messages.ERROR)
         if cleared:
             self.message_user(request, cannot_be_replayed(cleared), messages.WARNING)
 

@@ -81,10 +81,11 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         return self.with_bodies().order_by("id").annotate(earliest_received_at=models.Subquery(earliest))
 
     def lock_to_replay(self, deliveries: Sequence[WebhookDelivery]) -> list[WebhookDelivery]:
-        """Lock their rows until the transaction ends; those that still have their bodies.
+        """Lock their rows until the transaction ends; returns those that still have their bodies.
 
-        An erasure or retention may have cleared one since it was loaded: that instance is emptied, too. Notes of the
-        others what of them is applied already.
+        Whoever writes to deliveries and to the CRM takes these locks first, and the workspaces' after them: so none
+        waits for somebody who waits for them. An erasure or retention may have cleared one since it was loaded: that
+        instance is emptied, too. Notes of the others what of them is applied already.
         """
         locked = self.filter(pk__in=[delivery.pk for delivery in deliveries]).order_by("id")
         rows = locked.select_for_update(no_key=True).only("status", "error", "body_cleared_at", "waits_for")

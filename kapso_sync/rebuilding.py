@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from django.conf import settings
-from django.db import OperationalError, ProgrammingError, connection, transaction
+from django.db import ProgrammingError, connection, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Exists, Max, OuterRef, Q
 
@@ -30,6 +30,7 @@ from contacts.statements.seed_shadow import COUNT_SEALED
 from contacts.swapping import Swapped, swap
 from kapso_sync import sync
 from kapso_sync.models import DeliveryAttempt, WebhookDelivery, WebhookDeliveryQuerySet
+from kapso_sync.patience import patiently
 from kapso_sync.replaying import BATCH_SIZE
 
 Status = WebhookDelivery.Status
@@ -40,8 +41,6 @@ MOST_NAMED = 5
 
 # "Somebody rebuilds this workspace", as an advisory lock of the session: it goes with the connection.
 REBUILD_LOCK = 7_310_003
-# A webhook waits for no lock longer than 3 seconds, and while we wait for ours, webhooks wait behind us.
-TRIES = 5
 
 WAS_APPLIED = Exists(DeliveryAttempt.objects.filter(delivery=OuterRef("pk"), status=Status.PROCESSED))
 
@@ -242,19 +241,16 @@ class Rebuild:
 
     def swap(self) -> tuple[Swapped, float]:
         """Write the differences that `compared` found; returns what was done, and for how many seconds webhooks waited."""
-        for attempt in range(TRIES):
-            try:
-                with self._there(), transaction.atomic():
-                    people.lock_alone([self.workspace.pk])
-                    started = time.monotonic()
-                    self._catch_up()
-                    swapped = swap(self.shadow, self.workspace.pk)
-                return swapped, time.monotonic() - started
-            except OperationalError as error:
-                if getattr(error.__cause__, "sqlstate", "") != sync.LOCK_TIMEOUT or attempt == TRIES - 1:
-                    raise
-                time.sleep(1)
-        raise AssertionError
+
+        def write() -> tuple[Swapped, float]:
+            with self._there(), transaction.atomic():
+                people.lock_alone([self.workspace.pk])
+                started = time.monotonic()
+                self._catch_up()
+                swapped = swap(self.shadow, self.workspace.pk)
+            return swapped, time.monotonic() - started
+
+        return patiently(write)
 
     def drop(self) -> None:
         with transaction.atomic():
