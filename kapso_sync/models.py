@@ -108,6 +108,7 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
                 "id": delivery.pk,
                 "is_first": delivery.is_just_stored,
                 "is_busy": delivery.met_others,
+                "is_dead": delivery.nobody_came_back,
                 "status": delivery.status,
                 "error": delivery.error,
                 "event": delivery.event,
@@ -160,6 +161,8 @@ class WebhookDelivery(models.Model):
     # When it is tried again by itself, or until when somebody who is at it has it for himself (kapso_sync.retrying);
     # empty where nothing is to be done, or where a human has to look first.
     next_retry_at = models.DateTimeField(null=True, blank=True)
+    # How often in a row somebody took it to retry it and has not said what came of it: so far, or ever.
+    claims = models.PositiveSmallIntegerField(default=0, db_default=0)
     # Since when retention or an erasure has emptied the body. Key, hash and outcome stay.
     body_cleared_at = models.DateTimeField(null=True, blank=True)
 
@@ -279,6 +282,8 @@ class WebhookDelivery(models.Model):
     # Of the present attempt: whether it is the one that stored it, and whether it failed for nothing but the moment.
     is_just_stored = False
     met_others = False
+    # Whether this is the attempt of somebody who was ended in the middle of it, told by whoever has it now.
+    nobody_came_back = False
     # Of a replayed one that was applied before: the numbers whose items were not. The others' are in the CRM.
     applied_but_for: Sequence[str] | None = None
     # Whether, when this one was stored, others were due to be tried again.
