@@ -44,8 +44,11 @@ REBUILD_LOCK = 7_310_003
 
 WAS_APPLIED = Exists(DeliveryAttempt.objects.filter(delivery=OuterRef("pk"), status=Status.PROCESSED))
 
+# What the schema of a workspace's shadow is called, but for the workspace's id.
+SHADOW = "leadcrm_shadow_"
+
 TABLES = """
-CREATE TABLE {shadow}.state (fingerprint text, emptied bigint);
+CREATE TABLE {shadow}.state (fingerprint text, emptied bigint, begun_at timestamptz DEFAULT now());
 CREATE TABLE {shadow}.applied (delivery_id bigint PRIMARY KEY);
 CREATE TABLE {shadow}.failed (delivery_id bigint PRIMARY KEY, error text);
 """
@@ -74,7 +77,7 @@ class Rebuild:
 
     @property
     def shadow(self) -> Shadow:
-        return Shadow(f"leadcrm_shadow_{self.workspace.pk}")
+        return Shadow(f"{SHADOW}{self.workspace.pk}")
 
     # The stage of kapso_sync.sync.rehearse.
 
@@ -300,12 +303,19 @@ def _kind(delivery: WebhookDelivery) -> str:
 @contextmanager
 def rebuilding(workspace: Workspace) -> Iterator[Rebuild]:
     """A rebuild that nobody else works on meanwhile; raises `Busy` where somebody does."""
+    with alone_with(workspace.pk):
+        yield Rebuild(workspace)
+
+
+@contextmanager
+def alone_with(workspace_id: int) -> Iterator[None]:
+    """With its shadow, until the block ends. Raises `Busy` where somebody else is."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [REBUILD_LOCK, workspace.pk])
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [REBUILD_LOCK, workspace_id])
         if not cursor.fetchone()[0]:
             raise Busy
     try:
-        yield Rebuild(workspace)
+        yield
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [REBUILD_LOCK, workspace.pk])
+            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [REBUILD_LOCK, workspace_id])
