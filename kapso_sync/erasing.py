@@ -20,11 +20,12 @@ from contacts.models import Workspace
 from contacts.tombstones import ERASED
 from kapso_sync import sync
 from kapso_sync.clearing import clear
-from kapso_sync.finding import Finder, batches, deliveries_of, self_told
+from kapso_sync.finding import Finder, deliveries_of, self_told
 from kapso_sync.models import FINISHED, WebhookDelivery
 from kapso_sync.parts import Part, told_by
 from kapso_sync.patience import InTheWay, TooBusy, patiently
 from kapso_sync.rebuilding import Rebuild
+from kapso_sync.replaying import in_batches
 
 Status = WebhookDelivery.Status
 
@@ -105,7 +106,7 @@ def count_bodies(person: Person, *, on_batch: Callable[[int], None] = lambda _: 
     """How many stored bodies tell of the person: what an erasure would clear."""
     finder = Finder(person)
     count = 0
-    for batch in batches(deliveries_of(person.workspace_id)):
+    for batch in in_batches(deliveries_of(person.workspace_id)):
         count += len(finder.found(batch))
         on_batch(len(batch))
     return count
@@ -116,7 +117,7 @@ def _clear_bodies(
 ) -> None:
     deliveries = deliveries_of(outcome.person.workspace_id)
     finder = Finder(outcome.person, with_erased=True)
-    for batch in batches(deliveries.filter(received_at__gte=since) if since else deliveries):
+    for batch in in_batches(deliveries.filter(received_at__gte=since) if since else deliveries):
         found = finder.found(batch)
         if found:
             _clear(outcome, found, finder)

@@ -31,7 +31,7 @@ from contacts.swapping import Swapped, swap
 from kapso_sync import sync
 from kapso_sync.models import DeliveryAttempt, WebhookDelivery, WebhookDeliveryQuerySet
 from kapso_sync.patience import patiently
-from kapso_sync.replaying import BATCH_SIZE
+from kapso_sync.replaying import BATCH_SIZE, Growth, first_keys
 
 Status = WebhookDelivery.Status
 OnBatch = Callable[[int], None]
@@ -170,16 +170,14 @@ class Rebuild:
             self._build(on_batch, size)
 
     def _build(self, on_batch: OnBatch = lambda _: None, size: int = BATCH_SIZE) -> None:
-        after, number = 0, 0
-        while batch := self._next(after, size):
+        growth, after = Growth(size), 0
+        while keys := first_keys(self.waiting.filter(pk__gt=after).order_by("pk"), size):
+            batch = list(WebhookDelivery.objects.filter(pk__in=keys).replayable())
             self._apply(batch)
-            after, number = batch[-1].pk, number + 1
+            after = keys[-1]
             on_batch(len(batch))
-            if len(batch) == size and number.bit_count() == 1:
+            if growth.has_doubled(batch):
                 self.shadow.analyze()
-
-    def _next(self, after: int, size: int) -> list[WebhookDelivery]:
-        return list(self.waiting.filter(pk__gt=after).replayable()[:size])
 
     def _apply(self, batch: list[WebhookDelivery]) -> None:
         numbers = list(PhoneNumber.objects.filter(workspace=self.workspace))

@@ -19,6 +19,7 @@ from kapso_sync.clearing import clear
 from kapso_sync.models import NEEDS_SOMETHING, WebhookDelivery, WebhookDeliveryQuerySet
 from kapso_sync.parts import told_by
 from kapso_sync.patience import patiently
+from kapso_sync.replaying import first_keys
 
 # One transaction each, which keeps the syncs of its workspaces waiting.
 BATCH_SIZE = 200
@@ -70,7 +71,7 @@ class Retention:
     @transaction.atomic
     def _clear_some(self) -> int:
         locked = self.due.order_by("received_at", "id").select_for_update(skip_locked=True)
-        keys = list(locked.values_list("pk", flat=True)[:BATCH_SIZE])
+        keys = first_keys(locked, BATCH_SIZE)
         deliveries = list(WebhookDelivery.objects.filter(pk__in=keys).replayable())
         if deliveries:
             clear(deliveries, told_by(deliveries), unfinished=self._too_late)
