@@ -37,10 +37,6 @@ KEPT_HEADERS = {
 }
 
 
-# In the reason why a delivery was ignored: it counts once its number is active again.
-INACTIVE = "is set inactive"
-
-
 FINISHED = ("processed", "ignored")
 
 # A retry, a number, a human: something of it is not applied yet.
