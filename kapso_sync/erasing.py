@@ -20,10 +20,22 @@ from contacts.models import Workspace
 from contacts.tombstones import ERASED
 from kapso_sync import sync
 from kapso_sync.clearing import clear
-from kapso_sync.finding import Finder, batches, deliveries_of, self_told
+from kapso_sync.finding import Finder, deliveries_of, self_told
 from kapso_sync.models import FINISHED, WebhookDelivery
 from kapso_sync.parts import Part, told_by
+from kapso_sync.patience import InTheWay, TooBusy, patiently
 from kapso_sync.rebuilding import Rebuild
+from kapso_sync.replaying import in_batches
+
+Status = WebhookDelivery.Status
+
+NOTHING_ERASED = (
+    "The workspace was busy, so the person was not erased. Nothing is lost: try again in a moment."
+)
+BODIES_LEFT = (
+    "The person was erased from the CRM. Not so from stored deliveries that came meanwhile: others were at work on "
+    "them. Erase the person again in a moment, by the phone or user ID: manage.py erase_person --help says how."
+)
 
 # How long ago a delivery may have been received that was committed only now, with a wide margin.
 LATE = timedelta(hours=1)
@@ -63,26 +75,38 @@ def erase_person(
 ) -> Erased:
     """Erase the lead, or whoever the identities `named` belong to, from the CRM and from every stored delivery.
 
-    May be interrupted and started again: by the lead as long as there is one, then by a phone or user id. `on_batch`
-    is told how many deliveries were looked through.
+    May be interrupted and started again: by the lead as long as there is one, then by a phone or user id. Raises
+    `TooBusy`, which says what is to be done, where others are in the way for too long. `on_batch` is told how many
+    deliveries were looked through.
     """
     started = timezone.now()
     outcome = Erased(Person.of(workspace_id, lead_id, named))
-    _clear_bodies(outcome, on_batch=on_batch)
-    with transaction.atomic():
-        outcome.person = erasing.erase(workspace_id, lead_id, named)
-        # A rebuild that was begun has them in its shadow: it has to begin anew.
-        Rebuild(Workspace.objects.get(pk=workspace_id)).shadow.drop()
-    _clear_bodies(outcome, since=started - LATE)
-    _clear_errors(outcome.person)
+    try:
+        _clear_bodies(outcome, on_batch=on_batch)
+        outcome.person = patiently(lambda: _erase_from_crm(workspace_id, lead_id, named))
+    except TooBusy as error:
+        raise TooBusy(NOTHING_ERASED) from error
+    try:
+        _clear_bodies(outcome, since=started - LATE)
+        _clear_errors(outcome.person)
+    except TooBusy as error:
+        raise TooBusy(BODIES_LEFT) from error
     return outcome
+
+
+@transaction.atomic
+def _erase_from_crm(workspace_id: int, lead_id: int | None, named: Sequence[Named]) -> Person:
+    person = erasing.erase(workspace_id, lead_id, named)
+    # A rebuild that was begun has them in its shadow: it has to begin anew.
+    Rebuild(Workspace.objects.get(pk=workspace_id)).shadow.drop()
+    return person
 
 
 def count_bodies(person: Person, *, on_batch: Callable[[int], None] = lambda _: None) -> int:
     """How many stored bodies tell of the person: what an erasure would clear."""
     finder = Finder(person)
     count = 0
-    for batch in batches(deliveries_of(person.workspace_id)):
+    for batch in in_batches(deliveries_of(person.workspace_id)):
         count += len(finder.found(batch))
         on_batch(len(batch))
     return count
@@ -93,7 +117,7 @@ def _clear_bodies(
 ) -> None:
     deliveries = deliveries_of(outcome.person.workspace_id)
     finder = Finder(outcome.person, with_erased=True)
-    for batch in batches(deliveries.filter(received_at__gte=since) if since else deliveries):
+    for batch in in_batches(deliveries.filter(received_at__gte=since) if since else deliveries):
         found = finder.found(batch)
         if found:
             _clear(outcome, found, finder)
@@ -102,19 +126,29 @@ def _clear_bodies(
 
 def _clear(outcome: Erased, found: list[WebhookDelivery], finder: Finder) -> None:
     """Others lose nothing: what they are told in the same bodies is applied, where it was not yet, and sealed."""
-    needing = [delivery for delivery in found if delivery.needs_something]
-    if needing:
-        sync.replay(needing)
-    parts = told_by([delivery for delivery in found if delivery.body_cleared_at is None])
-    kept = {part.delivery.pk for part in parts if _still_waits(part, finder)}
-    gone = [delivery for delivery in found if delivery.pk not in kept]
-    outcome.kept = (outcome.kept | kept) - {delivery.pk for delivery in gone}
+    patiently(lambda: _apply_what_waits(found))
+    gone = patiently(lambda: _empty(found, finder))
+    outcome.kept = (outcome.kept | {delivery.pk for delivery in found}) - {delivery.pk for delivery in gone}
     outcome.never_applied += sum(delivery.status not in FINISHED for delivery in gone)
     outcome.bodies += len(gone)
+
+
+def _apply_what_waits(found: list[WebhookDelivery]) -> None:
+    needing = [delivery for delivery in found if delivery.needs_something]
+    if needing and any(d.status == Status.FAILED and d.met_others for d in sync.replay(needing)):
+        raise InTheWay
+
+
+@transaction.atomic
+def _empty(found: list[WebhookDelivery], finder: Finder) -> list[WebhookDelivery]:
+    """Clear what nobody else waits for; returns those, cleared by now whoever did it."""
+    parts = told_by(WebhookDelivery.objects.lock_to_replay(found))
+    kept = {part.delivery.pk for part in parts if _still_waits(part, finder)}
+    gone = [delivery for delivery in found if delivery.pk not in kept]
     left = [delivery for delivery in gone if delivery.body_cleared_at is None]
     told = [part for part in parts if part.delivery.pk not in kept]
-    with transaction.atomic():
-        clear(left, told, unfinished=ERASED, reason=ERASED)
+    clear(left, told, unfinished=ERASED, reason=ERASED)
+    return gone
 
 
 def _still_waits(part: Part, finder: Finder) -> bool:

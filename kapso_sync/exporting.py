@@ -10,9 +10,10 @@ from contacts.events import AutomationTold, Event
 from contacts.exporting import export
 from contacts.models import KapsoSession
 from contacts.tombstones import Mark, marks
-from kapso_sync.finding import Finder, batches, deliveries_of
+from kapso_sync.finding import Finder, deliveries_of
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.parts import Part, told_by
+from kapso_sync.replaying import in_batches
 
 # Why a body is not handed out.
 NOT_READ = "Not all of it could be read, so it may tell of other people."
@@ -31,7 +32,7 @@ def _deliveries(person: Person, on_batch: Callable[[int], None]) -> Iterator[dic
     """
     finder = Finder(person)
     theirs = Theirs(person)
-    for batch in batches(deliveries_of(person.workspace_id)):
+    for batch in in_batches(deliveries_of(person.workspace_id)):
         found = finder.found(batch)
         withheld = theirs.withheld(found)
         for delivery in found:

@@ -15,8 +15,6 @@ from contacts.tombstones import ERASED, NOBODY, Mark, Tombstones, is_erased, mar
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
 from kapso_sync.parts import Part, told_by
 
-BATCH_SIZE = 500
-
 
 def deliveries_of(workspace_id: int) -> WebhookDeliveryQuerySet:
     """Those that may tell of somebody in this workspace."""
@@ -32,13 +30,6 @@ def are_more_than(most: int, workspace_id: int) -> bool:
     """Whether more deliveries than that are to be looked through. Counts no further."""
     searched = (deliveries_of(workspace_id).with_bodies(), self_told(workspace_id))
     return sum(each.order_by().values("pk")[: most + 1].count() for each in searched) > most
-
-
-def batches(deliveries: WebhookDeliveryQuerySet) -> Iterator[list[WebhookDelivery]]:
-    """Those that still have a body, in the order of arrival; memory is bounded by the batch."""
-    keys = list(deliveries.with_bodies().order_by("id").values_list("pk", flat=True))
-    for start in range(0, len(keys), BATCH_SIZE):
-        yield list(WebhookDelivery.objects.filter(pk__in=keys[start : start + BATCH_SIZE]).replayable())
 
 
 class Finder:

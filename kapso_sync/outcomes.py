@@ -13,6 +13,11 @@ PAUSES = (10, 60, 300, 1_800, 7_200, 21_600, 86_400)
 # The first pause after a lock time-out or a deadlock: nothing is wrong but the moment.
 BUSY_PAUSE = 2
 
+# So often whoever tried it may be killed meanwhile: it may be what kills them, by the memory that it takes. Then it waits
+# for a human, too.
+MOST_DEATHS = 3
+NOBODY_CAME_BACK = "Whoever tried this was ended before anything came of it: killed, out of memory, or cut off from the database."
+
 # `received` for that long, it was left behind: by a crash, or by an import that did not finish.
 LEFT_AFTER = "interval '1 minute'"
 
@@ -58,11 +63,12 @@ RETURNING id, xmax = 0, status, attempts, received_at, served_numbers,
 # are locked first, in order: of two replays of one delivery at once, the second keeps what the first came to.
 #
 # Where no retry was due any more, somebody has looked and tries it again, perhaps with mended code: the pauses begin
-# anew, or one busy moment would put it aside for good again.
+# anew, or one busy moment would put it aside for good again. Of an attempt from which nobody came back, told by whoever
+# has claimed the delivery since: it stays theirs, unless it was one too many.
 SAVE_OUTCOMES = f"""
 WITH told AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%s::jsonb) AS row (
-        id bigint, is_first bool, is_busy bool, status text, error text, event text, workspace_id bigint,
+        id bigint, is_first bool, is_busy bool, is_dead bool, status text, error text, event text, workspace_id bigint,
         processed_at timestamptz, code_version text, waits_for text[])
 ), former AS MATERIALIZED (
     SELECT d.id, d.attempts, d.status, d.error, d.processed_at, d.received_at, d.code_version,
@@ -83,7 +89,10 @@ UPDATE kapso_sync_webhookdelivery d SET
     processed_at = told.processed_at, code_version = told.code_version, waits_for = told.waits_for,
     attempts = CASE WHEN told.is_first THEN 1 ELSE former.attempts + 1 END,
     failures = CASE WHEN told.status = 'failed' THEN former.failures ELSE 0 END,
-    next_retry_at = CASE WHEN told.status = 'failed' THEN now() + make_interval(secs => CASE
+    claims = CASE WHEN told.is_dead THEN d.claims ELSE 0 END,
+    next_retry_at = CASE
+        WHEN told.is_dead THEN CASE WHEN d.claims <= {MOST_DEATHS} THEN d.next_retry_at END
+        WHEN told.status = 'failed' THEN now() + make_interval(secs => CASE
         WHEN told.is_busy AND former.failures = 1 THEN {BUSY_PAUSE}
         ELSE (ARRAY{list(PAUSES)})[former.failures] END) END
 FROM told JOIN former USING (id)

@@ -14,7 +14,7 @@ from contacts.events import Event
 from contacts.models import PhoneNumber
 from kapso_sync import formats
 from kapso_sync.formats.reading import clean_text
-from kapso_sync.models import INACTIVE, WebhookDelivery
+from kapso_sync.models import WebhookDelivery
 
 Status = WebhookDelivery.Status
 
@@ -144,8 +144,8 @@ def _verdict(item: formats.Item, number: PhoneNumber | None, *, was_applied: boo
     if number is not None and not number.is_active and not was_applied:
         return Verdict(
             status=Status.IGNORED,
-            reason=f"The number {item.number} {INACTIVE}.",
-            counted=f"the number {INACTIVE}",
+            reason=f"The number {item.number} is set inactive.",
+            counted="the number is set inactive",
             waits_for=item.number,
         )
     return Verdict(status=Status.PROCESSED, reason=item.ignored)

@@ -9,7 +9,6 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
@@ -26,6 +25,7 @@ from contacts.models import Contact
 from kapso_sync.erasing import erase_person
 from kapso_sync.exporting import export_person
 from kapso_sync.finding import are_more_than
+from kapso_sync.patience import TooBusy
 
 # A request must come to an end: the commands know no limit.
 MOST_SEARCHED = 20_000
@@ -103,10 +103,11 @@ def _erase(request: HttpRequest, lead: Contact) -> HttpResponse:
     lead_id = lead.pk
     try:
         outcome = erase_person(lead.workspace_id, lead_id)
-    except OperationalError:
-        text = "The workspace was busy, so the person was not erased. Nothing is lost: try again in a moment."
-        messages.error(request, text)
-        return HttpResponseRedirect(reverse("lead-erase", args=[lead_id]))
+    except TooBusy as error:
+        messages.error(request, str(error))
+        if Contact.objects.filter(pk=lead_id).exists():
+            return HttpResponseRedirect(reverse("lead-erase", args=[lead_id]))
+        return HttpResponseRedirect(reverse("admin:contacts_contact_changelist"))
     LogEntry.objects.create(
         user=user_of(request),
         content_type=ContentType.objects.get_for_model(Contact),

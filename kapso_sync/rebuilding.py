@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from django.conf import settings
-from django.db import OperationalError, ProgrammingError, connection, transaction
+from django.db import ProgrammingError, connection, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Exists, Max, OuterRef, Q
 
@@ -30,7 +30,8 @@ from contacts.statements.seed_shadow import COUNT_SEALED
 from contacts.swapping import Swapped, swap
 from kapso_sync import sync
 from kapso_sync.models import DeliveryAttempt, WebhookDelivery, WebhookDeliveryQuerySet
-from kapso_sync.replaying import BATCH_SIZE
+from kapso_sync.patience import patiently
+from kapso_sync.replaying import BATCH_SIZE, Growth, first_keys
 
 Status = WebhookDelivery.Status
 OnBatch = Callable[[int], None]
@@ -40,13 +41,14 @@ MOST_NAMED = 5
 
 # "Somebody rebuilds this workspace", as an advisory lock of the session: it goes with the connection.
 REBUILD_LOCK = 7_310_003
-# A webhook waits for no lock longer than 3 seconds, and while we wait for ours, webhooks wait behind us.
-TRIES = 5
 
 WAS_APPLIED = Exists(DeliveryAttempt.objects.filter(delivery=OuterRef("pk"), status=Status.PROCESSED))
 
+# What the schema of a workspace's shadow is called, but for the workspace's id.
+SHADOW = "leadcrm_shadow_"
+
 TABLES = """
-CREATE TABLE {shadow}.state (fingerprint text, emptied bigint);
+CREATE TABLE {shadow}.state (fingerprint text, emptied bigint, begun_at timestamptz DEFAULT now());
 CREATE TABLE {shadow}.applied (delivery_id bigint PRIMARY KEY);
 CREATE TABLE {shadow}.failed (delivery_id bigint PRIMARY KEY, error text);
 """
@@ -75,7 +77,7 @@ class Rebuild:
 
     @property
     def shadow(self) -> Shadow:
-        return Shadow(f"leadcrm_shadow_{self.workspace.pk}")
+        return Shadow(f"{SHADOW}{self.workspace.pk}")
 
     # The stage of kapso_sync.sync.rehearse.
 
@@ -168,16 +170,14 @@ class Rebuild:
             self._build(on_batch, size)
 
     def _build(self, on_batch: OnBatch = lambda _: None, size: int = BATCH_SIZE) -> None:
-        after, number = 0, 0
-        while batch := self._next(after, size):
+        growth, after = Growth(size), 0
+        while keys := first_keys(self.waiting.filter(pk__gt=after).order_by("pk"), size):
+            batch = list(WebhookDelivery.objects.filter(pk__in=keys).replayable())
             self._apply(batch)
-            after, number = batch[-1].pk, number + 1
+            after = keys[-1]
             on_batch(len(batch))
-            if len(batch) == size and number.bit_count() == 1:
+            if growth.has_doubled(batch):
                 self.shadow.analyze()
-
-    def _next(self, after: int, size: int) -> list[WebhookDelivery]:
-        return list(self.waiting.filter(pk__gt=after).replayable()[:size])
 
     def _apply(self, batch: list[WebhookDelivery]) -> None:
         numbers = list(PhoneNumber.objects.filter(workspace=self.workspace))
@@ -242,19 +242,16 @@ class Rebuild:
 
     def swap(self) -> tuple[Swapped, float]:
         """Write the differences that `compared` found; returns what was done, and for how many seconds webhooks waited."""
-        for attempt in range(TRIES):
-            try:
-                with self._there(), transaction.atomic():
-                    people.lock_alone([self.workspace.pk])
-                    started = time.monotonic()
-                    self._catch_up()
-                    swapped = swap(self.shadow, self.workspace.pk)
-                return swapped, time.monotonic() - started
-            except OperationalError as error:
-                if getattr(error.__cause__, "sqlstate", "") != sync.LOCK_TIMEOUT or attempt == TRIES - 1:
-                    raise
-                time.sleep(1)
-        raise AssertionError
+
+        def write() -> tuple[Swapped, float]:
+            with self._there(), transaction.atomic():
+                people.lock_alone([self.workspace.pk])
+                started = time.monotonic()
+                self._catch_up()
+                swapped = swap(self.shadow, self.workspace.pk)
+            return swapped, time.monotonic() - started
+
+        return patiently(write)
 
     def drop(self) -> None:
         with transaction.atomic():
@@ -304,12 +301,19 @@ def _kind(delivery: WebhookDelivery) -> str:
 @contextmanager
 def rebuilding(workspace: Workspace) -> Iterator[Rebuild]:
     """A rebuild that nobody else works on meanwhile; raises `Busy` where somebody does."""
+    with alone_with(workspace.pk):
+        yield Rebuild(workspace)
+
+
+@contextmanager
+def alone_with(workspace_id: int) -> Iterator[None]:
+    """With its shadow, until the block ends. Raises `Busy` where somebody else is."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [REBUILD_LOCK, workspace.pk])
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [REBUILD_LOCK, workspace_id])
         if not cursor.fetchone()[0]:
             raise Busy
     try:
-        yield Rebuild(workspace)
+        yield
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [REBUILD_LOCK, workspace.pk])
+            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [REBUILD_LOCK, workspace_id])

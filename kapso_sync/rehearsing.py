@@ -16,7 +16,7 @@ from contacts.models import PhoneNumber
 from contacts.shadow import Names, Shadow
 from kapso_sync import sync
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
-from kapso_sync.replaying import BATCH_SIZE
+from kapso_sync.replaying import BATCH_SIZE, in_batches
 
 
 @dataclass(slots=True)
@@ -62,13 +62,11 @@ def rehearsal(
     with transaction.atomic():
         _see_one_moment()
         emptied = deliveries.exclude(body_cleared_at=None).count()
-        keys = list(deliveries.filter(body_cleared_at=None).order_by("id").values_list("pk", flat=True))
         stage = _Copies(Shadow(f"leadcrm_rehearsal_{secrets.token_hex(8)}"))
         stage.shadow.create()
         stage.shadow.prepare_copies()
         outcomes: Counter[str] = Counter()
-        for start in range(0, len(keys), size):
-            batch = list(WebhookDelivery.objects.filter(pk__in=keys[start : start + size]).replayable())
+        for batch in in_batches(deliveries, size=size):
             named = {number for delivery in batch for number in delivery.numbers_named}
             sync.rehearse(batch, PhoneNumber.objects.filter(phone_number_id__in=named), stage)
             outcomes.update(delivery.status for delivery in batch)

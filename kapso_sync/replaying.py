@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from django.apps import apps
 from django.db import connection
@@ -16,7 +17,7 @@ from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
 # body may have 8 MB, and is many times as large when it is read: so few of those come together.
 BATCH_SIZE = 500
 BATCH_BYTES = 4 * 1024 * 1024
-# The planner is told anew after so much at first, then each time it has doubled.
+# As much to bring in as BATCH_SIZE deliveries of the usual length.
 TOLD_AFTER = 4 * BATCH_BYTES
 
 BODY_LENGTH = Func(F("body"), function="octet_length", output_field=IntegerField())
@@ -30,15 +31,24 @@ def in_batches(
     At most `size` of them, and BATCH_BYTES of bodies unless it is a single one. The set is fixed when it starts: a
     delivery whose status changes on the way still has its turn once, and none that arrives meanwhile has.
     """
-    for keys in list(_cut(deliveries.with_bodies().order_by("id").values_list("pk", BODY_LENGTH), size)):
+    for keys in list(_cut(_lengths(deliveries.with_bodies().order_by("id")).iterator(), size)):
         if batch := list(WebhookDelivery.objects.filter(pk__in=keys).replayable()):
             yield batch
 
 
-def _cut(lengths: QuerySet[WebhookDelivery, tuple[int, int]], size: int) -> Iterator[list[int]]:
+def first_keys(deliveries: WebhookDeliveryQuerySet, size: int) -> list[int]:
+    """Of deliveries in an order of their own, those that make the first batch: as `in_batches` cuts them."""
+    return next(_cut(_lengths(deliveries)[:size], size), [])
+
+
+def _lengths(deliveries: WebhookDeliveryQuerySet) -> QuerySet[WebhookDelivery, tuple[int, int]]:
+    return deliveries.values_list("pk", BODY_LENGTH)
+
+
+def _cut(lengths: Iterable[tuple[int, int]], size: int) -> Iterator[list[int]]:
     keys: list[int] = []
     held = 0
-    for key, length in lengths.iterator():
+    for key, length in lengths:
         if keys and (len(keys) == size or held + length > BATCH_BYTES):
             yield keys
             keys, held = [], 0
@@ -46,6 +56,27 @@ def _cut(lengths: QuerySet[WebhookDelivery, tuple[int, int]], size: int) -> Iter
         held += length
     if keys:
         yield keys
+
+
+@dataclass(slots=True)
+class Growth:
+    """How much has been brought in, and when the planner is to be told how large the tables are by then: after one
+    batch of `size` (or so many bytes) at first, then each time it has doubled.
+
+    PostgreSQL does that by itself, once a minute: a rebuild has long filled empty tables by then.
+    """
+
+    size: int
+    done: float = 0.0
+    tell_at: float = 1.0
+
+    def has_doubled(self, batch: Sequence[WebhookDelivery]) -> bool:
+        """Called with each batch that was brought in."""
+        self.done += max(len(batch) / self.size, sum(len(delivery.body) for delivery in batch) / TOLD_AFTER)
+        if self.done < self.tell_at:
+            return False
+        self.tell_at = 2 * self.done
+        return True
 
 
 def replay_in_batches(
@@ -59,14 +90,13 @@ def replay_in_batches(
     See `in_batches`: those whose bodies were cleared are left out.
     """
     outcomes: Counter[str] = Counter()
-    done, tell_at = 0.0, 1.0
+    growth = Growth(size)
     for batch in in_batches(deliveries, size=size):
-        done += max(len(batch) / size, sum(len(delivery.body) for delivery in batch) / TOLD_AFTER)
+        is_much = growth.has_doubled(batch)  # before a replay may empty what tells of people who were erased
         outcomes.update(delivery.status for delivery in sync.replay(batch))
         on_batch(batch)
-        if done >= tell_at:
+        if is_much:
             _analyze()
-            tell_at = 2 * done
     return outcomes
 
 
@@ -78,10 +108,7 @@ def cannot_be_replayed(cleared: int) -> str:
 
 
 def _analyze() -> None:
-    """Tell the planner how large the tables are by now.
-
-    PostgreSQL does that by itself, once a minute: a rebuild has long filled empty tables by then.
-    """
+    """Tell the planner how large the tables are by now."""
     with connection.cursor() as cursor:
         for model in apps.get_app_config("contacts").get_models():
             cursor.execute(f"ANALYZE {connection.ops.quote_name(model._meta.db_table)}")  # noqa: SLF001

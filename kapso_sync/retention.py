@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import OperationalError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from kapso_sync.clearing import clear
 from kapso_sync.models import NEEDS_SOMETHING, WebhookDelivery, WebhookDeliveryQuerySet
 from kapso_sync.parts import told_by
+from kapso_sync.patience import patiently
+from kapso_sync.replaying import first_keys
 
 # One transaction each, which keeps the syncs of its workspaces waiting.
 BATCH_SIZE = 200
 # How many times as long a delivery is kept that still needs something.
 PATIENCE = 3
-ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +63,15 @@ class Retention:
     def clear(self, *, on_batch: Callable[[int], None] = lambda _: None) -> int:
         """Clear whatever is due, oldest first; returns how many bodies that were. May be stopped at any time."""
         cleared = 0
-        while batch := self._clear_batch():
+        while batch := patiently(self._clear_some):
             cleared += batch
             on_batch(batch)
         return cleared
 
-    def _clear_batch(self) -> int:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                with transaction.atomic():
-                    return self._clear_some()
-            except OperationalError:  # somebody held one of its rows for too long
-                if attempt == ATTEMPTS:
-                    raise
-        return 0
-
+    @transaction.atomic
     def _clear_some(self) -> int:
         locked = self.due.order_by("received_at", "id").select_for_update(skip_locked=True)
-        keys = list(locked.values_list("pk", flat=True)[:BATCH_SIZE])
+        keys = first_keys(locked, BATCH_SIZE)
         deliveries = list(WebhookDelivery.objects.filter(pk__in=keys).replayable())
         if deliveries:
             clear(deliveries, told_by(deliveries), unfinished=self._too_late)

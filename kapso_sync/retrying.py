@@ -3,6 +3,8 @@
 A worker does it (kapso_sync.tasks); without one, whoever has just answered a request (kapso_sync.afterwards). Any
 number of them at once, each delivery by one: a claim moves `next_retry_at` past the time that a retry may take, so
 the deliveries of somebody who died are due again after that, and a retry that took longer is harmless, being a replay.
+A claim is counted until an outcome is saved: what somebody died with is tried alone from then on, for it may be what
+killed them, each time as an attempt that failed, and not for ever.
 """
 
 from __future__ import annotations
@@ -13,9 +15,10 @@ from collections import Counter
 from datetime import timedelta
 
 from django.db import connection
+from django.utils import timezone
 
 from kapso_sync.models import WebhookDelivery
-from kapso_sync.outcomes import IS_AWAITED, IS_DUE, IS_LEFT
+from kapso_sync.outcomes import IS_AWAITED, IS_DUE, IS_LEFT, MOST_DEATHS, NOBODY_CAME_BACK
 from kapso_sync.replaying import BATCH_BYTES, replay_in_batches
 
 logger = logging.getLogger(__name__)
@@ -29,16 +32,17 @@ A_FEW = 20
 ROUNDS = 50
 
 # Taken from the moment in which somebody looks: SKIP LOCKED passes by what another one is just claiming. No more bodies
-# than one batch holds, but at least one of them: the others are let go again with the end of the statement.
+# than one batch holds, but at least one of them: the others are let go again with the end of the statement. What
+# somebody died with counts as more than a batch holds.
 CLAIM = """
 WITH found AS MATERIALIZED (
-    SELECT d.id, octet_length(d.body) AS bytes, {order} AS turn
+    SELECT d.id, CASE WHEN d.claims > 0 THEN {most} + 1 ELSE octet_length(d.body) END AS bytes, {order} AS turn
     FROM kapso_sync_webhookdelivery d WHERE {which} ORDER BY {order} LIMIT %s FOR UPDATE SKIP LOCKED
 ), mine AS (
     SELECT id, sum(bytes) OVER (ORDER BY turn, id) AS held, row_number() OVER (ORDER BY turn, id) AS nth FROM found
 )
-UPDATE kapso_sync_webhookdelivery d SET next_retry_at = now() + make_interval(secs => %s)
-FROM mine WHERE d.id = mine.id AND (mine.held <= {most} OR mine.nth = 1) RETURNING d.id
+UPDATE kapso_sync_webhookdelivery d SET next_retry_at = now() + make_interval(secs => %s), claims = d.claims + 1
+FROM mine WHERE d.id = mine.id AND (mine.held <= {most} OR mine.nth = 1) RETURNING d.id, d.claims
 """
 CLAIMS = (
     CLAIM.format(which=IS_DUE, most=BATCH_BYTES, order="d.next_retry_at"),
@@ -80,10 +84,25 @@ def retry_a_few() -> None:
 
 def _claim(limit: int) -> list[int]:
     """Each claim commits by itself, before the retry begins: it must be seen by the others, and outlive us."""
-    mine: list[int] = []
+    mine: dict[int, int] = {}
     for claim in CLAIMS:
         if len(mine) < limit:
             with connection.cursor() as cursor:
                 cursor.execute(claim, [limit - len(mine), LEASE.total_seconds()])
-                mine += [pk for (pk,) in cursor.fetchall()]
-    return mine
+                mine |= dict(cursor.fetchall())
+        if any(claims > 1 for claims in mine.values()):
+            break  # alone: see above
+    _note_deaths([pk for pk, claims in mine.items() if claims > 1])
+    return [pk for pk, claims in mine.items() if claims <= MOST_DEATHS]
+
+
+def _note_deaths(died: list[int]) -> None:
+    """The attempt of whoever had these before has failed. By which code, nobody can say any more."""
+    deliveries = list(WebhookDelivery.objects.filter(pk__in=died).defer("body")) if died else []
+    for delivery in deliveries:
+        delivery.status, delivery.error = WebhookDelivery.Status.FAILED, NOBODY_CAME_BACK
+        delivery.processed_at, delivery.code_version, delivery.waits_for = timezone.now(), "", None
+        delivery.nobody_came_back = True
+        logger.error("Whoever retried delivery %s was ended meanwhile.", delivery.pk)
+    if deliveries:
+        WebhookDelivery.objects.save_outcomes(deliveries)

@@ -25,6 +25,7 @@ from contacts.tombstones import ERASED, NOBODY, ErasedPeople, Tombstones
 from kapso_sync import clearing, counting
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.parts import Part, numbers_named_by, parts_of
+from kapso_sync.patience import TRY_AGAIN, met_others, patiently, sqlstate, timed_out
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +34,6 @@ Status = WebhookDelivery.Status
 # Of several outcomes in one body the first of these is the delivery's.
 PRECEDENCE = (Status.FAILED, Status.UNROUTABLE, Status.PROCESSED, Status.IGNORED)
 
-# What PostgreSQL says when two transactions got in each other's way: deadlock, serialization failure, and a unique
-# violation (somebody adds a lead by hand while its first message comes: the next try finds that lead). Or that it
-# ends the session, as it does when it is restarted: the next try has a new one.
-TRY_AGAIN = {"40P01", "40001", "23505", "57P01", "57P02"}
-LOCK_TIMEOUT = "55P03"
 ATTEMPTS = 5
 
 
@@ -56,10 +52,10 @@ def replay(deliveries: Sequence[WebhookDelivery]) -> list[WebhookDelivery]:
     """Bring stored deliveries into the CRM (again), in one transaction; saves what came of each.
 
     Returns those that it replayed: not those whose bodies were cleared since they were loaded. These keep their
-    outcome, and their instances become what the rows are.
+    outcome, and their instances become what the rows are. Raises `TooBusy` where somebody keeps the rows themselves.
     """
     batch = Batch(deliveries, numbers_named_by(deliveries).values(), is_new=False)
-    batch.process()
+    patiently(batch.process)
     return list(batch.deliveries)
 
 
@@ -128,7 +124,7 @@ class Batch:
                 self.erased = {**self.erased, **found.tombstones}
             except (OperationalError, IntegrityError) as error:
                 attempts -= 1
-                if _sqlstate(error) not in TRY_AGAIN or not attempts:
+                if sqlstate(error) not in TRY_AGAIN or not attempts:
                     raise
             else:
                 return
@@ -138,16 +134,20 @@ class Batch:
         try:
             with transaction.atomic():
                 if self._begin():
-                    # All at once and in order: half by half, two such batches could wait for each other.
-                    self._lock_alone()
+                    if not timed_out(error):
+                        # All at once and in order: half by half, two such batches could wait for each other.
+                        self._lock_alone()
                     self._apply_by_halves(self._applicable, error)
                     self._save()
         except Exception as again:  # noqa: BLE001 - see process
             self._give_up(again)
 
     def _give_up(self, error: Exception) -> None:
-        """Not even halves could be committed: each delivery for itself, so that none pays for another."""
-        if len(self.deliveries) > 1:
+        """Not even halves could be committed: each delivery for itself, so that none pays for another.
+
+        Unless that is for a lock that somebody keeps: each would wait for it, and all are tried again soon anyway.
+        """
+        if len(self.deliveries) > 1 and not timed_out(error):
             each = [
                 Batch([delivery], self.numbers.values(), is_new=self.is_new, stage=self.stage)
                 for delivery in self.deliveries
@@ -159,7 +159,7 @@ class Batch:
         with transaction.atomic():
             if self._begin():
                 for part in self._applicable:
-                    part.failed(error, met_others=_met_others(error))
+                    part.failed(error, met_others=met_others(error))
                 self._save()
 
     def _lock_alone(self) -> None:
@@ -172,9 +172,9 @@ class Batch:
 
     def _apply_by_halves(self, parts: list[Part], error: Exception) -> None:
         """Find what cannot be applied, in log2 of the number of parts; `error` is what they met together."""
-        if len(parts) == 1 or _sqlstate(error) == LOCK_TIMEOUT:
+        if len(parts) == 1 or timed_out(error):
             for part in parts:
-                part.failed(error, met_others=_met_others(error))
+                part.failed(error, met_others=met_others(error))
             return
         for half in (parts[: len(parts) // 2], parts[len(parts) // 2 :]):
             routed = [(part.status, part.reason) for part in half]
@@ -264,14 +264,6 @@ class Batch:
                         message.wamid,
                         part.delivery.pk,
                     )
-
-
-def _met_others(error: Exception) -> bool:
-    return _sqlstate(error) in {*TRY_AGAIN, LOCK_TIMEOUT}
-
-
-def _sqlstate(error: Exception) -> str | None:
-    return getattr(error.__cause__, "sqlstate", None)
 
 
 def _apply(parts: list[Part], *, alone: bool, erased: Tombstones) -> None:

@@ -10,6 +10,7 @@ from procrastinate import JobContext
 from procrastinate.contrib.django import app
 from procrastinate.jobs import Status
 
+from kapso_sync.forgotten import drop_forgotten_shadows
 from kapso_sync.retention import clear_old_bodies
 from kapso_sync.retrying import retry_until_nothing_is_due
 
@@ -26,6 +27,12 @@ def retry_deliveries(timestamp: int) -> None:  # noqa: ARG001 - procrastinate te
 @app.task(queueing_lock="clear_bodies")
 def clear_bodies(timestamp: int) -> None:  # noqa: ARG001 - as above
     clear_old_bodies()
+
+
+@app.periodic(cron="47 3 * * *")
+@app.task(queueing_lock="drop_shadows")
+def drop_shadows(timestamp: int) -> None:  # noqa: ARG001 - as above
+    drop_forgotten_shadows()
 
 
 @app.periodic(cron="*/10 * * * *")

@@ -616,7 +616,7 @@ def test_chosen_deliveries_are_replayed_and_counted(boss: Client, kapso: Kapso) 
 def test_too_many_deliveries_at_once_are_refused_with_advice(
     boss: Client, kapso: Kapso, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kapso_sync.admin.MOST_REPLAYED", 0)
+    monkeypatch.setattr("kapso_sync.admin.deliveries.MOST_REPLAYED", 0)
     key = kapso.post_file("message-received-text").delivery.pk
     response = boss.post(DELIVERIES, {"action": "replay", "_selected_action": [key]}, follow=True)
     assert "replay_webhooks" in told(response)
@@ -657,8 +657,8 @@ def test_registering_a_number_brings_in_what_came_before(boss: Client, cast: Cas
 def test_what_is_much_is_brought_in_after_the_answer(
     boss: Client, cast: Cast, kapso: Kapso, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    monkeypatch.setattr(f"kapso_sync.admin.{limit}", 1)
-    monkeypatch.setattr("kapso_sync.admin.replay_in_batches", None)
+    monkeypatch.setattr(f"kapso_sync.admin.numbers.{limit}", 1)
+    monkeypatch.setattr("kapso_sync.admin.outcomes.replay_in_batches", None)
     for key in ("one", "another"):
         waiting = kapso.post_file("message-received-unknown-phone-number-id", key=key).delivery
     lima = cast.workspaces["lima"].pk

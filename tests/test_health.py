@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -220,6 +221,16 @@ def test_each_number_is_told_of(boss: Client, desk: Desk) -> None:
     assert told["leadcrm_number_failing_ratio", LIMA] == 0.99
     assert told["leadcrm_number_silent", LIMA] == told["leadcrm_number_gaps", LIMA] == 0
     assert abs(told["leadcrm_number_last_delivery_timestamp_seconds", LIMA] - timezone.now().timestamp()) < 60
+
+
+def test_whatever_is_measured_is_documented(boss: Client, desk: Desk, settings: Any) -> None:
+    desk.told(message("a"))
+    desk.post(message("b"), secret="wrong")
+    names = {name for name, *_ in measured(boss) if name.startswith("leadcrm_")}
+    guide = (settings.BASE_DIR / "docs" / "monitoring.md").read_text()
+    rows = [line for line in guide.splitlines() if line.startswith("| `leadcrm_")]
+    documented = {name for row in rows for name in re.findall(r"`(leadcrm_\w+)", row)}
+    assert {re.sub("_(bucket|count|sum)$", "", name) for name in names} == documented
 
 
 def test_nobody_is_named(boss: Client, desk: Desk) -> None:

@@ -353,6 +353,25 @@ def test_a_phone_that_changes_hands_does_so_in_any_order(desk: Desk) -> None:
     assert results == [[["b", "c"], ["a", "d"]]] * 24
 
 
+@pytest.mark.parametrize("order", list(permutations(range(4))), ids=str)
+def test_of_two_first_holders_at_the_same_time_one_is_it_in_any_order(
+    desk: Desk, order: tuple[int, ...]
+) -> None:
+    """What the phone did before either is the one's whose user id sorts last: its messages, and its change of number."""
+    told = [
+        message("a", 10, user_id=ANA_ID),
+        message("b", 10, user_id=BEA_ID),
+        message("c", 5),
+        system_line("d", 3, ANA, type="user_changed_number", wa_id=NEW_PHONE),
+        message("e", 20, phone=NEW_PHONE),
+    ]
+    desk.told(*(told[index] for index in order), told[-1])
+    holder = Contact.objects.living().get(business_scoped_user_id=BEA_ID)
+    other = Contact.objects.living().get(business_scoped_user_id=ANA_ID)
+    assert (wamids(holder), wamids(other)) == ({"b", "c", "d", "e"}, {"a"})
+    assert Contact.objects.living().count() == 2
+
+
 def test_both_ids_of_one_event_join_two_leads(desk: Desk) -> None:
     desk.told(message("x", 0, phone=None, user_id=ANA_ID), message("y", 1), message("z", 2, user_id=ANA_ID))
     assert (leads(), wamids(desk.only_lead)) == ({(ANA, ANA_ID)}, {"x", "y", "z"})

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from contextlib import AbstractContextManager, contextmanager
+from threading import Barrier, Event, Thread, current_thread
 from typing import Any
 
 import pytest
 from django.db import connections
 
+import contacts.sync
 from contacts.models import Contact, Conversation, Identity, Message
+from contacts.writing import write
 from kapso_sync import sync
 from kapso_sync.erasing import erase_person
 from kapso_sync.models import WebhookDelivery
@@ -288,3 +291,50 @@ def test_live_traffic_while_everything_is_replayed(desk: Desk, kapso: Kapso) -> 
     assert (Contact.objects.count(), Conversation.objects.count(), Message.objects.count()) == (10, 10, 60)
     assert set(Contact.objects.values_list("last_inbound_at", flat=True)) == {moment(100)}
     assert set(WebhookDelivery.objects.values_list("status", flat=True)) == {"processed"}
+
+
+@pytest.fixture
+def held_after_its_facts(monkeypatch: pytest.MonkeyPatch) -> Callable[[Json], AbstractContextManager[None]]:
+    """A webhook that has locked its people and gets no further until the block ends; then it must be processed."""
+
+    @contextmanager
+    def hold(body: Json) -> Iterator[None]:
+        is_there, may_go_on = Event(), Event()
+        answers = []
+
+        def wait_and_write(*args: Any) -> Any:
+            if current_thread() is thread and not is_there.is_set():
+                is_there.set()
+                assert may_go_on.wait(30)
+            return write(*args)
+
+        def post() -> None:
+            try:
+                answers.append(Desk().post(body).json["status"])
+            finally:
+                connections.close_all()
+
+        monkeypatch.setattr(contacts.sync, "write", wait_and_write)
+        thread = Thread(target=post)
+        thread.start()
+        assert is_there.wait(30)
+        try:
+            yield
+        finally:
+            may_go_on.set()
+            thread.join(30)
+        assert answers == ["processed"]
+
+    return hold
+
+
+def test_a_lead_goes_back_to_a_phone_of_its_own_while_it_writes_from_another(
+    desk: Desk, held_after_its_facts: Callable[[Json], AbstractContextManager[None]]
+) -> None:
+    """The one has locked the user id and will want the lead; the other writes the lead, and must not want the user id."""
+    desk.told(message("a", 0, user_id=ANA_ID), message("b", 10, phone=BEA, user_id=ANA_ID))
+    with held_after_its_facts(message("c", 20, phone=BEA, user_id=ANA_ID)):
+        desk.told(message("d", 30))
+        assert desk.only_lead.phone == ANA
+    assert (desk.only_lead.phone, desk.only_lead.messages.count()) == (ANA, 4)
+    assert set(WebhookDelivery.objects.values_list("attempts", flat=True)) == {1}

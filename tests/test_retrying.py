@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,10 +20,10 @@ from django.utils import timezone
 import contacts.sync
 from contacts.models import Contact, Message, PhoneNumber
 from contacts.refresh import refresh
-from kapso_sync import formats, retrying
+from kapso_sync import formats, retrying, sync
 from kapso_sync.models import WebhookDelivery
-from kapso_sync.outcomes import BUSY_PAUSE, PAUSES
-from kapso_sync.replaying import BATCH_BYTES
+from kapso_sync.outcomes import BUSY_PAUSE, MOST_DEATHS, NOBODY_CAME_BACK, PAUSES
+from kapso_sync.replaying import BATCH_BYTES, replay_in_batches
 from kapso_sync.retrying import BATCH, LEASE, retry_due, retry_until_nothing_is_due
 from tests.builders import LIMA, SAOPAULO, UNKNOWN, Desk, batch, message
 from tests.kapso import PAYLOADS, Kapso, body_of, load, sign
@@ -117,7 +117,8 @@ def test_success_is_not_reported_when_nothing_ran(desk: Desk, monkeypatch: pytes
     monkeypatch.undo()
     assert outcome(delivery) == ("failed", 1)
     time_passes(seconds=LEASE.total_seconds())
-    assert (retry_due(), outcome(delivery)) == ({"processed": 1}, ("processed", 2))
+    assert (retry_due(), outcome(delivery)) == ({"processed": 1}, ("processed", 3))
+    assert delivery.past_attempts.get(number=2).error == NOBODY_CAME_BACK
 
 
 def test_a_busy_moment_gets_a_short_pause(real_desk: Desk) -> None:
@@ -296,6 +297,57 @@ def test_no_more_are_claimed_than_asked_for(desk: Desk, broken: Callable[[], Non
     broken()
     assert [retry_due(2).total() for _ in range(3)] == [2, 2, 0]
     assert Message.objects.count() == 4
+
+
+class Killed(BaseException):
+    """What ends a process on the spot: nothing of ours is asked."""
+
+
+def retry_and_survive() -> int:
+    """Retries, as one process after the other would, until nothing is due any more; returns how many were killed."""
+    killed = 0
+    for _ in range(20):
+        try:
+            if not retry_due():
+                return killed
+        except Killed:
+            killed += 1
+        time_passes(seconds=LEASE.total_seconds())
+    raise AssertionError("it is tried for ever")
+
+
+@pytest.mark.parametrize("status", ["failed", "received", "unroutable"])
+def test_what_kills_whoever_tries_it_is_tried_alone_and_not_for_ever(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    bomb, *others = [desk.post(message(f"m{index}", index)).delivery for index in range(3)]
+    WebhookDelivery.objects.update(
+        status=status,
+        next_retry_at=timezone.now() - LEASE if status == "failed" else None,
+        waits_for=[LIMA] if status == "unroutable" else None,
+        received_at=timezone.now() - timedelta(hours=1),
+    )
+    replay = sync.replay
+
+    def explode(deliveries: Sequence[WebhookDelivery]) -> list[WebhookDelivery]:
+        if bomb in deliveries:
+            raise Killed
+        return replay(deliveries)
+
+    monkeypatch.setattr(sync, "replay", explode)
+    assert retry_and_survive() == MOST_DEATHS
+    assert [outcome(other)[0] for other in others] == ["processed"] * 2
+
+    assert outcome(bomb) == ("failed", 1 + MOST_DEATHS)
+    assert (bomb.error, bomb.next_retry_at) == (NOBODY_CAME_BACK, None), "it waits for a human"
+    past = list(bomb.past_attempts.values_list("status", "error"))
+    assert past == [(status, ""), *[("failed", NOBODY_CAME_BACK)] * (MOST_DEATHS - 1)]
+    assert retry_and_survive() == 0
+
+    monkeypatch.undo()
+    assert replay_in_batches(WebhookDelivery.objects.filter(pk=bomb.pk)) == {"processed": 1}
+    bomb.refresh_from_db()
+    assert (bomb.status, bomb.claims) == ("processed", 0)
 
 
 def test_of_long_bodies_few_are_claimed(desk: Desk) -> None:

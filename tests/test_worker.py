@@ -23,6 +23,7 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 
 from contacts.models import Message
 from kapso_sync.models import WebhookDelivery
+from kapso_sync.outcomes import NOBODY_CAME_BACK
 from kapso_sync.retrying import LEASE, retry_due
 from leadcrm import webserver
 from leadcrm.management.commands.work import WORKER
@@ -179,7 +180,8 @@ def test_a_retry_that_is_killed_in_the_middle_is_made_again_after_its_lease(desk
     assert (outcome(delivery), Message.objects.count()) == (("failed", 1), 0)
     assert retry_due() == {}, "it may still be at it"
     WebhookDelivery.objects.update(next_retry_at=F("next_retry_at") - LEASE)
-    assert (retry_due(), outcome(delivery)) == ({"processed": 1}, ("processed", 2))
+    assert (retry_due(), outcome(delivery)) == ({"processed": 1}, ("processed", 3))
+    assert delivery.past_attempts.get(number=2).error == NOBODY_CAME_BACK
     assert Message.objects.count() == 1
 
 

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from contacts.models import Workspace
 from kapso_sync.management.progress import progress
 from kapso_sync.models import WebhookDelivery
+from kapso_sync.patience import TooBusy
 from kapso_sync.rebuilding import Busy, Incomplete, Outdated, Rebuild, rebuilding
 
 # What a rebuild is built on may change while it runs: then it begins anew, so often.
@@ -47,6 +48,8 @@ def built(command: BaseCommand, workspace: Workspace, *, restart: bool) -> Itera
             rebuild.drop()
     except Busy as error:
         raise CommandError(f"{workspace} is being rebuilt or verified by somebody else.") from error
+    except TooBusy as error:
+        raise CommandError(str(error)) from error
     except Incomplete as error:
         raise CommandError(f"{workspace} could not be rebuilt: {error}") from error
 

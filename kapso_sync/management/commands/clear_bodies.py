@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from django.core.management import CommandError
 from django.core.management.base import BaseCommand, CommandParser
 
 from kapso_sync.management.progress import progress
+from kapso_sync.patience import TooBusy
 from kapso_sync.retention import PATIENCE, Retention
 
 
@@ -34,8 +36,11 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self.stdout.write(f"{_bodies(due)} older than {retention.days} days would be cleared.")
         else:
-            with progress(self.stderr, due) as bar:
-                cleared = retention.clear(on_batch=bar.advance)
+            try:
+                with progress(self.stderr, due) as bar:
+                    cleared = retention.clear(on_batch=bar.advance)
+            except TooBusy as error:
+                raise CommandError(str(error)) from error
             self.stdout.write(f"Cleared {_bodies(cleared)} older than {retention.days} days.")
         if waiting:
             self.stdout.write(

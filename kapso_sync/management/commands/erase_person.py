@@ -12,6 +12,7 @@ from kapso_sync.erasing import count_bodies, erase_person
 from kapso_sync.finding import deliveries_of
 from kapso_sync.management.choosing import add_person_arguments, chosen_person, who
 from kapso_sync.management.progress import progress
+from kapso_sync.patience import TooBusy
 
 
 class Command(BaseCommand):
@@ -34,8 +35,13 @@ class Command(BaseCommand):
         if not options["yes"]:
             self._ask(person)
         total = self._total(person)
-        with progress(self.stderr, total) as bar:
-            outcome = erase_person(person.workspace_id, person.lead_id, person.named, on_batch=bar.advance)
+        try:
+            with progress(self.stderr, total) as bar:
+                outcome = erase_person(
+                    person.workspace_id, person.lead_id, person.named, on_batch=bar.advance
+                )
+        except TooBusy as error:
+            raise CommandError(str(error)) from error
         self.stdout.write(str(outcome))
 
     def _ask(self, person: Person) -> None:

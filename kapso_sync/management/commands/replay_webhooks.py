@@ -17,6 +17,7 @@ from django.utils import timezone
 from kapso_sync.management.differences import write_differences
 from kapso_sync.management.progress import progress
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
+from kapso_sync.patience import TooBusy
 from kapso_sync.rehearsing import rehearsal
 from kapso_sync.replaying import cannot_be_replayed, replay_in_batches
 
@@ -64,8 +65,11 @@ class Command(BaseCommand):
             self._rehearse(deliveries, total)
             self._name_the_cleared(cleared)
             return
-        with progress(self.stderr, total) as bar, _quiet(options["verbosity"]):
-            outcomes = replay_in_batches(deliveries, on_batch=lambda batch: bar.advance(len(batch)))
+        try:
+            with progress(self.stderr, total) as bar, _quiet(options["verbosity"]):
+                outcomes = replay_in_batches(deliveries, on_batch=lambda batch: bar.advance(len(batch)))
+        except TooBusy as error:
+            raise CommandError(str(error)) from error
         self.stdout.write(_told(outcomes))
         self._name_the_cleared(cleared)
         if failed := outcomes[Status.FAILED]:

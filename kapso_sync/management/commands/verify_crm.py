@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management import CommandError
 from django.core.management.base import BaseCommand, CommandParser
 
+from kapso_sync.forgotten import drop_forgotten_shadows
 from kapso_sync.management import building
 from kapso_sync.management.differences import write_differences
 from kapso_sync.rebuilding import Outdated
@@ -22,6 +23,7 @@ class Command(BaseCommand):
         building.add_arguments(parser)
 
     def handle(self, *_: Any, **options: Any) -> None:
+        drop_forgotten_shadows()
         differing = 0
         for workspace in building.workspaces(options["workspace"]):
             with building.built(self, workspace, restart=options["restart"]) as rebuild:

@@ -1,38 +1,33 @@
-"""What Kapso delivered and what came of it; the WhatsApp numbers that it delivers for."""
+"""What Kapso delivered and what came of it."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from datetime import timedelta
 from typing import Any
 
-from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Left, Right
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from contacts import showing
-from contacts.admin.tenancy import CappedList, MemberAdmin, SuperuserAdmin, user_of
-from contacts.admin.unfolded import DropdownFilter, PasswordInput, labelled
-from contacts.encryption import Undecryptable
-from contacts.models import PhoneNumber
+from contacts.admin.tenancy import CappedList, MemberAdmin
+from contacts.admin.unfolded import labelled
 from contacts.preview import one_line, shorten
+from kapso_sync.admin.filters import EventFilter, NumberFilter, ReceivedFilter, StatusFilter
+from kapso_sync.admin.outcomes import replay_and_say
 from kapso_sync.afterwards import ask_for_retries
-from kapso_sync.attention import WaitsFilter, alerts_for, missing_numbers
+from kapso_sync.attention import WaitsFilter, alerts_for
 from kapso_sync.history import attempts_at, next_step
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.previewing import preview_chosen, preview_page
-from kapso_sync.replaying import BATCH_BYTES, BODY_LENGTH, cannot_be_replayed, replay_in_batches
+from kapso_sync.replaying import cannot_be_replayed
 
 Status = WebhookDelivery.Status
 
@@ -43,39 +38,10 @@ COLOURS = {
     Status.UNROUTABLE: "warning",
     Status.FAILED: "danger",
 }
-# CONTRACT.md 7. The column is free text: any other name is found by searching for it.
-EVENTS = (
-    "whatsapp.message.received",
-    "whatsapp.message.sent",
-    "whatsapp.message.delivered",
-    "whatsapp.message.read",
-    "whatsapp.message.failed",
-    "whatsapp.conversation.created",
-    "whatsapp.conversation.ended",
-    "whatsapp.conversation.inactive",
-    "contact.updated",
-    "workflow.execution.handoff",
-    "workflow.execution.failed",
-    "whatsapp.phone_number.created",
-    "whatsapp.phone_number.deleted",
-)
 # A request must come to an end: `manage.py replay_webhooks` knows no limit.
 MOST_REPLAYED = 2000
-# What waited for a number is brought in before the answer if it is no more than that, else step by step after it.
-MOST_AT_ONCE = 200
 # Of a longer body the page shows the beginning.
 LONGEST_BODY = 200_000
-
-
-def say_outcomes(model_admin: Any, request: HttpRequest, outcomes: Counter[str]) -> None:
-    """What really came out, in words and numbers."""
-    labels = dict(Status.choices)
-    found = ", ".join(f"{count} {str(labels[status]).lower()}" for status, count in outcomes.most_common())
-    level = messages.WARNING if {Status.FAILED, Status.UNROUTABLE} & set(outcomes) else messages.SUCCESS
-    total = outcomes.total()
-    model_admin.message_user(
-        request, f"Replayed {total} deliver{'y' if total == 1 else 'ies'}: {found or 'none'}.", level
-    )
 
 
 class DeliveryList(CappedList):
@@ -86,66 +52,6 @@ class DeliveryList(CappedList):
         return rows.defer("body", "headers", "error").annotate(
             error_start=Left("error", 300), error_end=Right("error", 300)
         )
-
-
-class StatusFilter(DropdownFilter):
-    title = "status"
-    parameter_name = "status"
-
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
-        return list(Status.choices)
-
-    def queryset(self, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        return rows.filter(status=self.value()) if self.value() in Status.values else rows
-
-
-class EventFilter(DropdownFilter):
-    title = "event"
-    parameter_name = "event"
-
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
-        return [(event, event.removeprefix("whatsapp.")) for event in EVENTS]
-
-    def queryset(self, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        return rows.filter(event=self.value()) if self.value() in EVENTS else rows
-
-
-class NumberFilter(DropdownFilter):
-    title = "number"
-    parameter_name = "number"
-
-    def lookups(self, request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
-        numbers = PhoneNumber.objects.for_user(user_of(request)).defer("webhook_secret")
-        found = [(number.phone_number_id, str(number)) for number in numbers]
-        if user_of(request).is_superuser:
-            found += [(number, f"{number} (not registered)") for number, _ in missing_numbers(request)]
-        return found
-
-    def queryset(self, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        number = self.value()
-        if number not in {str(key) for key, _ in self.lookup_choices}:
-            return rows
-        return rows.filter(Q(phone_number_id=number) | Q(waits_for__contains=[number]))
-
-
-class ReceivedFilter(DropdownFilter):
-    title = "time"
-    parameter_name = "within"
-    HOURS = {
-        "1": "The last hour",
-        "24": "The last 24 hours",
-        "168": "The last 7 days",
-        "720": "The last 30 days",
-    }
-
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
-        return list(self.HOURS.items())
-
-    def queryset(self, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        hours = self.value()
-        if hours not in self.HOURS:
-            return rows
-        return rows.filter(received_at__gte=timezone.now() - timedelta(hours=int(hours)))
 
 
 @admin.register(WebhookDelivery)
@@ -256,7 +162,7 @@ class DeliveryAdmin(MemberAdmin):
             self.message_user(request, advice, messages.ERROR)
             return
         if len(chosen) > cleared:
-            say_outcomes(self, request, replay_in_batches(WebhookDelivery.objects.filter(pk__in=chosen)))
+            replay_and_say(self, request, WebhookDelivery.objects.filter(pk__in=chosen))
         if cleared:
             self.message_user(request, cannot_be_replayed(cleared), messages.WARNING)
 
@@ -313,98 +219,3 @@ def readable_body(delivery: WebhookDelivery) -> str:
     except (ValueError, RecursionError):
         return delivery.raw_body.decode(errors="replace")
     return text.encode(errors="backslashreplace").decode()
-
-
-class NumberForm(forms.ModelForm):  # type: ignore[type-arg]
-    """The secret goes in and never comes out again."""
-
-    webhook_secret = forms.CharField(
-        required=False, label="Webhook secret", widget=PasswordInput(attrs={"autocomplete": "new-password"})
-    )
-
-    class Meta:
-        model = PhoneNumber
-        fields = ("workspace", "display_phone_number", "phone_number_id", "webhook_secret", "is_active")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.stored_secret = self.instance.webhook_secret
-        self.initial["webhook_secret"] = ""
-        field = self.fields["webhook_secret"]
-        field.help_text = self._advice()
-
-    def _advice(self) -> str:
-        rotating = "Two, separated by a comma, are accepted while you change it."
-        if isinstance(self.stored_secret, Undecryptable):
-            return "The stored secret cannot be read with the present ENCRYPTION_KEYS: enter it again."
-        if self.stored_secret:
-            return f"A secret is stored. Leave this empty to keep it. {rotating}"
-        return f"The secret key of this number's webhook in Kapso. {rotating}"
-
-    def clean_webhook_secret(self) -> str:
-        typed: str = self.cleaned_data["webhook_secret"]
-        return typed or self.stored_secret
-
-
-@admin.register(PhoneNumber)
-class NumberAdmin(SuperuserAdmin):
-    form = NumberForm
-    list_display = ("__str__", "phone_number_id", "workspace", "is_active", "connection")
-    list_select_related = ("workspace",)
-    list_before_template = "kapso_sync/numbers_hint.html"
-    search_fields = ("display_phone_number", "phone_number_id")
-    actions = None
-    change_form_outer_before_template = "kapso_sync/number_steps.html"
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
-        """A number stays with its workspace: its threads are there."""
-        return ("workspace",) if obj else ()
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        return False
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        return super().changelist_view(request, {"title": "WhatsApp numbers"} | (extra_context or {}))
-
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        url = request.build_absolute_uri(reverse("kapso-webhook"))
-        context = {"webhook_url": url, "is_public": url.startswith("https://")}
-        return super().changeform_view(request, object_id, form_url, context | (extra_context or {}))
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if field and db_field.name == "workspace":
-            field.widget = getattr(field.widget, "widget", field.widget)
-        return field
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Only what was changed: a secret that nobody can read any more stays as it is."""
-        obj.save(update_fields=form.changed_data if change else None)
-        if not change or {"phone_number_id", "is_active"} & set(form.changed_data):
-            transaction.on_commit(lambda: self._catch_up(request, obj))
-
-    def _catch_up(self, request: HttpRequest, number: PhoneNumber) -> None:
-        """What came for this number while it was not registered here, or not active."""
-        if not number.is_active:
-            return
-        waiting = WebhookDelivery.objects.waiting_for(number).with_bodies()
-        if waiting.count() > MOST_AT_ONCE or sum(waiting.values_list(BODY_LENGTH, flat=True)) > BATCH_BYTES:
-            ask_for_retries(request)
-            text = f"{waiting.count()} webhooks waited for this number: they are being brought in."
-            self.message_user(request, text, messages.SUCCESS)
-        elif outcomes := replay_in_batches(waiting):
-            say_outcomes(self, request, outcomes)
-
-    @admin.display(description="Kapso says")
-    def connection(self, number: PhoneNumber) -> str:
-        if not number.is_connected:
-            return "Removed"
-        return "Connected" if number.was_connected else "Nothing yet"

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
-from django.db import connection, models
+from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.functional import cached_property
 
 from contacts.facts import as_json
-from contacts.models import PhoneNumber, Workspace
+from contacts.models import Workspace
 from contacts.statements import run
 from kapso_sync import formats
-from kapso_sync.outcomes import PAUSES, SAVE_OUTCOMES, STORE
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import AnonymousUser, User
-
+from kapso_sync.models.choosing import FINISHED, WebhookDeliveryQuerySet
+from kapso_sync.outcomes import PAUSES, STORE
 
 # The others may carry secrets: custom headers are a way to protect a webhook (CONTRACT.md 3.2).
 KEPT_HEADERS = {
@@ -35,90 +32,6 @@ KEPT_HEADERS = {
     "x-idempotency-key",
     "x-hub-signature-256",
 }
-
-
-# In the reason why a delivery was ignored: it counts once its number is active again.
-INACTIVE = "is set inactive"
-
-
-FINISHED = ("processed", "ignored")
-
-# A retry, a number, a human: something of it is not applied yet.
-NEEDS_SOMETHING = ~Q(status__in=FINISHED) | Q(waits_for__isnull=False)
-
-
-class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
-    def for_user(self, user: User | AnonymousUser) -> Self:
-        """Deliveries of the user's workspaces; those that are nobody's, or several workspaces', are a superuser's."""
-        return self if user.is_superuser else self.filter(workspace__members=user.pk)
-
-    def waiting_for(self, number: PhoneNumber) -> Self:
-        """What came for this number before it was registered here, or while it was set inactive."""
-        unroutable = Q(status=self.model.Status.UNROUTABLE, phone_number_id=number.phone_number_id)
-        return self.filter(Q(waits_for__contains=[number.phone_number_id]) | unroutable)
-
-    def needing_something(self) -> Self:
-        """Those of which something is not applied yet, though it might be one day."""
-        return self.filter(NEEDS_SOMETHING)
-
-    def with_bodies(self) -> Self:
-        """Without those whose bodies were cleared: there is nothing left in them to replay."""
-        return self.filter(body_cleared_at=None)
-
-    def without_bodies(self) -> Self:
-        """Those whose bodies retention or an erasure has cleared."""
-        return self.filter(body_cleared_at__isnull=False)
-
-    def replayable(self) -> Self:
-        """In the order in which they came, each with the time from which a body without times of its own counts.
-
-        Cleared ones are left out.
-        """
-        twin = self.model.objects.filter(
-            phone_number_id=models.OuterRef("phone_number_id"), body_sha256=models.OuterRef("body_sha256")
-        )
-        earliest = twin.order_by("received_at").values("received_at")[:1]
-        return self.with_bodies().order_by("id").annotate(earliest_received_at=models.Subquery(earliest))
-
-    def lock_to_replay(self, deliveries: Sequence[WebhookDelivery]) -> list[WebhookDelivery]:
-        """Lock their rows until the transaction ends; those that still have their bodies.
-
-        An erasure or retention may have cleared one since it was loaded: that instance is emptied, too. Notes of the
-        others what of them is applied already.
-        """
-        locked = self.filter(pk__in=[delivery.pk for delivery in deliveries]).order_by("id")
-        rows = locked.select_for_update(no_key=True).only("status", "error", "body_cleared_at", "waits_for")
-        known = {row.pk: row for row in rows}
-        kept = []
-        for delivery in deliveries:
-            row = known.get(delivery.pk)
-            if row and row.body_cleared_at:
-                delivery.status, delivery.error, delivery.body = row.status, row.error, b""
-                delivery.body_cleared_at = row.body_cleared_at
-            elif row:
-                delivery.note_applied(row.status, row.waits_for)
-                kept.append(delivery)
-        return kept
-
-    def save_outcomes(self, deliveries: Iterable[WebhookDelivery]) -> None:
-        """One statement, however many there are; earlier outcomes become past attempts."""
-        rows = [
-            {
-                "id": delivery.pk,
-                "is_first": delivery.is_just_stored,
-                "is_busy": delivery.met_others,
-                "status": delivery.status,
-                "error": delivery.error,
-                "event": delivery.event,
-                "workspace_id": delivery.workspace_id,
-                "processed_at": delivery.processed_at,
-                "code_version": delivery.code_version,
-                "waits_for": delivery.waits_for,
-            }
-            for delivery in deliveries
-        ]
-        with connection.cursor() as cursor:
-            cursor.execute(SAVE_OUTCOMES, [as_json(rows)])
 
 
 class WebhookDelivery(models.Model):
@@ -159,6 +72,8 @@ class WebhookDelivery(models.Model):
     # When it is tried again by itself, or until when somebody who is at it has it for himself (kapso_sync.retrying);
     # empty where nothing is to be done, or where a human has to look first.
     next_retry_at = models.DateTimeField(null=True, blank=True)
+    # How often in a row somebody took it to retry it and has not said what came of it: so far, or ever.
+    claims = models.PositiveSmallIntegerField(default=0, db_default=0)
     # Since when retention or an erasure has emptied the body. Key, hash and outcome stay.
     body_cleared_at = models.DateTimeField(null=True, blank=True)
 
@@ -278,6 +193,8 @@ class WebhookDelivery(models.Model):
     # Of the present attempt: whether it is the one that stored it, and whether it failed for nothing but the moment.
     is_just_stored = False
     met_others = False
+    # Whether this is the attempt of somebody who was ended in the middle of it, told by whoever has it now.
+    nobody_came_back = False
     # Of a replayed one that was applied before: the numbers whose items were not. The others' are in the CRM.
     applied_but_for: Sequence[str] | None = None
     # Whether, when this one was stored, others were due to be tried again.
@@ -307,61 +224,3 @@ class WebhookDelivery(models.Model):
         delivery.phone_number_id = next(iter(delivery.numbers_named), "")[:64]
         delivery.event = formats.event_name(delivery.payload, kept)
         return delivery
-
-
-class DeliveryAttempt(models.Model):
-    """What an earlier attempt at a delivery came to; the delivery itself shows the newest one."""
-
-    delivery = models.ForeignKey(
-        WebhookDelivery, on_delete=models.CASCADE, related_name="past_attempts", db_index=False
-    )
-    number = models.PositiveIntegerField()
-    at = models.DateTimeField()
-    status = models.CharField(max_length=10, choices=WebhookDelivery.Status)
-    error = models.TextField(blank=True, default="", db_default="")
-    code_version = models.CharField(max_length=40, blank=True, default="", db_default="")
-
-    class Meta:
-        ordering = ["number"]
-        constraints = [models.UniqueConstraint(fields=["delivery", "number"], name="delivery_attempt_once")]
-
-    def __str__(self) -> str:
-        return f"attempt {self.number} at delivery {self.delivery_id}"
-
-
-class Tally(models.Model):
-    """How often something happened on a day (UTC): each early return of the code by (source, reason), see kapso_sync.tallies.
-
-    A reason is a word of ours or a key path of a payload, never a value.
-    """
-
-    day = models.DateField()
-    source = models.CharField(max_length=40)
-    reason = models.CharField(max_length=200)
-    count = models.BigIntegerField(default=0, db_default=0)
-
-    class Meta:
-        verbose_name_plural = "tallies"
-        constraints = [models.UniqueConstraint(fields=["day", "source", "reason"], name="tally_once")]
-
-    def __str__(self) -> str:
-        return f"{self.source} {self.reason}: {self.count}"
-
-
-class AnswerCount(models.Model):
-    """What we answered to webhooks of a number in a minute, by HTTP status: what Kapso judges the endpoint by (CONTRACT.md 3.6)."""
-
-    phone_number_id = models.CharField(max_length=64)
-    minute = models.DateTimeField()
-    http_status = models.PositiveSmallIntegerField()
-    count = models.PositiveIntegerField(default=0, db_default=0)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["phone_number_id", "minute", "http_status"], name="answer_count_once"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.count} times {self.http_status}"
