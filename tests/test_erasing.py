@@ -28,11 +28,15 @@ from contacts.models import (
     Contact,
     ContactMerge,
     Conversation,
+    FollowUp,
     Identity,
     KapsoSession,
+    LeadChange,
     MergeDismissal,
     Message,
     MessageReceipt,
+    Note,
+    Notification,
     ProfileFact,
     StatusChange,
     Tombstone,
@@ -434,6 +438,18 @@ POINTING_AT_A_LEAD: dict[str, Callable[[Contact, Contact], Any]] = {
     "contacts.Identity.home": lambda lead, _: Identity.objects.get(home=lead),
     "contacts.Conversation.contact": lambda lead, _: lead.conversations.get(),
     "contacts.Message.contact": lambda lead, _: lead.messages.get(),
+    "contacts.Note.contact": lambda lead, _: Note.objects.create(
+        workspace=lead.workspace, contact=lead, text="n"
+    ),
+    "contacts.FollowUp.contact": lambda lead, _: FollowUp.objects.create(
+        workspace=lead.workspace, contact=lead, due_at=moment(5)
+    ),
+    "contacts.LeadChange.contact": lambda lead, _: LeadChange.objects.create(
+        workspace=lead.workspace, contact=lead, kind="name", after="Ana"
+    ),
+    "contacts.Notification.contact": lambda lead, _: Notification.objects.create(
+        workspace=lead.workspace, contact=lead, user=User.objects.create(username="told"), kind="assigned"
+    ),
     "contacts.StatusChange.contact": lambda lead, _: lead.change_status("qualified", by=None),
     "contacts.ContactMerge.survivor": lambda lead, other: ContactMerge.objects.create(
         workspace=lead.workspace, survivor=lead, merged=other, survivor_before={}

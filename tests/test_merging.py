@@ -20,9 +20,13 @@ from contacts.models import (
     Contact,
     ContactMerge,
     Conversation,
+    FollowUp,
     IdentityLink,
+    LeadChange,
     MergeDismissal,
     Message,
+    Note,
+    Notification,
     StatusChange,
 )
 from contacts.suggesting import dismiss
@@ -39,6 +43,7 @@ from tests.builders import (
     Json,
     contact_updated,
     message,
+    moment,
     sent,
     session_event,
     system_line,
@@ -466,6 +471,10 @@ REACHED = {
     "MergeDismissal.b": "counts for whoever the lead is merged into",
     "Message.contact": "moved",
     "StatusChange.contact": "stays, shown with the survivor",
+    "Note.contact": "stays, shown with the survivor",
+    "FollowUp.contact": "stays, shown with the survivor",
+    "LeadChange.contact": "stays, shown with the survivor",
+    "Notification.contact": "stays: an old link leads to the survivor",
 }
 
 
@@ -486,6 +495,7 @@ def test_whatever_hangs_on_a_lead_has_its_place_after_a_merge(desk: Desk, clerk:
     other = user_id_lead(desk, "PE.OTHER")
     dismiss(b, older, by=clerk)
     b.change_status("qualified", by=clerk)
+    hang_on(b, clerk)
     dismiss(b, other, by=clerk)
     merge(b, user_id_lead(desk, "PE.C"), by=clerk)
     counts = {name: field.model._default_manager.count() for name, field in foreign_keys().items()}
@@ -497,11 +507,22 @@ def test_whatever_hangs_on_a_lead_has_its_place_after_a_merge(desk: Desk, clerk:
         assert hanging.exists(), f"{name}: the test has no such row"
         if REACHED[name].startswith("moved"):
             assert not rows.filter(**{f"{field.name}__merged_into__isnull": False}).exists(), name
-    assert [change.contact for change in StatusChange.objects.of(a)] == [b]
+    for model in (StatusChange, Note, FollowUp, LeadChange):
+        assert [row.contact for row in model.objects.of(a)] == [b]
     assert {made.merged_id for made in ContactMerge.objects.of(a)} == {
         b.pk,
         *b.merges.values_list("merged", flat=True),
     }
+
+
+def hang_on(lead: Contact, clerk: User) -> None:
+    """What people wrote down about a lead."""
+    Note.objects.create(workspace=lead.workspace, contact=lead, text="Wants the blue one", by=clerk)
+    FollowUp.objects.create(workspace=lead.workspace, contact=lead, due_at=moment(5), by=clerk)
+    LeadChange.objects.create(workspace=lead.workspace, contact=lead, kind="name", after="Bea", by=clerk)
+    Notification.objects.create(
+        workspace=lead.workspace, contact=lead, user=clerk, kind="assigned", key="b", by=clerk
+    )
 
 
 def user_id_lead(desk: Desk, user: str) -> Contact:

@@ -9,21 +9,19 @@ from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connection
 from django.db.models import F, Q, QuerySet
-from django.db.models.expressions import RawSQL
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from contacts import showing
-from contacts.admin import merging
-from contacts.admin.tenancy import CappedList, MemberAdmin, user_of, workspaces_of
-from contacts.admin.unfolded import DropdownFilter, TextFilter, TextInput, labelled
+from contacts.admin import lead_page, merging
+from contacts.admin.lead_list import LeadList, OwnerFilter, StatusFilter, TagFilter, WorkspaceFilter
+from contacts.admin.tenancy import MemberAdmin, user_of, workspaces_of
+from contacts.admin.unfolded import TextInput, labelled
 from contacts.lead_form import LeadForm, MemberField, NewLeadForm
-from contacts.models import Contact, LeadStatus, Message, StatusChange, TransitionRefused
+from contacts.models import Contact, LeadStatus, TransitionRefused
 from contacts.phone_forms import phones_like
-from contacts.timeline import newest_messages, timeline
 
 COLOURS = {
     LeadStatus.NEW: "info",
@@ -32,88 +30,6 @@ COLOURS = {
     LeadStatus.CONVERTED: "success",
     LeadStatus.ARCHIVED: "",
 }
-HISTORY = 50
-
-
-class LeadList(CappedList):
-    """A page of leads, each with its newest message: one more query, however many there are."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        mine = list(workspaces_of(request))
-        if len(mine) > 1 and not self.query and not self.has_active_filters:
-            self.result_list = self._page_of(mine)
-        leads = list(self.result_list)
-        newest = newest_messages(leads)
-        for lead in leads:
-            lead.newest_message = newest.get(lead.pk)
-        self.result_list = leads
-
-    def _page_of(self, workspaces: list[int]) -> QuerySet[Any]:
-        """The same page, out of the newest of each workspace: the index has one workspace after the other."""
-        last = self.page_num * self.list_per_page
-        candidates = RawSQL(NEWEST_OF_EACH, [workspaces, last])  # noqa: S611 - a constant, with parameters
-        leads: QuerySet[Any] = self.queryset.filter(pk__in=candidates)
-        return leads[last - self.list_per_page : last]
-
-
-NEWEST_OF_EACH = """
-SELECT newest.id FROM unnest(%s::bigint[]) AS mine(workspace_id) CROSS JOIN LATERAL (
-    SELECT c.id FROM contacts_contact c WHERE c.workspace_id = mine.workspace_id AND c.merged_into_id IS NULL
-    ORDER BY c.last_activity_at DESC NULLS LAST, c.id DESC LIMIT %s) AS newest
-"""
-
-
-class StatusFilter(DropdownFilter):
-    title = "status"
-    parameter_name = "status"
-
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
-        return list(LeadStatus.choices)
-
-    def queryset(self, _request: HttpRequest, leads: QuerySet[Any]) -> QuerySet[Any]:
-        return leads.filter(lead_status=self.value()) if self.value() in LeadStatus.values else leads
-
-
-class OwnerFilter(DropdownFilter):
-    title = "owner"
-    parameter_name = "owner"
-
-    def lookups(self, request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
-        people = get_user_model().objects.filter(workspaces__in=list(workspaces_of(request))).distinct()
-        named = [(str(user.pk), user.get_full_name() or user.get_username()) for user in people]
-        return [("me", "Me"), ("nobody", "Nobody"), *sorted(named, key=lambda user: user[1].lower())]
-
-    def queryset(self, request: HttpRequest, leads: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value()
-        if value == "me":
-            return leads.filter(owner=user_of(request))
-        if value == "nobody":
-            return leads.filter(owner=None)
-        known = value in {str(key) for key, _ in self.lookup_choices}
-        return leads.filter(owner=value) if known else leads
-
-
-class TagFilter(TextFilter):
-    title = "tag"
-    parameter_name = "tag"
-
-    def queryset(self, _request: HttpRequest, leads: QuerySet[Any]) -> QuerySet[Any]:
-        tag = (self.value() or "").replace("\x00", "").strip()
-        return leads.filter(tags__contains=[tag[:50]]) if tag else leads
-
-
-class WorkspaceFilter(DropdownFilter):
-    title = "workspace"
-    parameter_name = "workspace"
-
-    def lookups(self, request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
-        mine = workspaces_of(request)
-        return [(str(pk), name) for pk, name in mine.items()] if len(mine) > 1 else []
-
-    def queryset(self, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        known = self.value() in {str(key) for key, _ in self.lookup_choices}
-        return rows.filter(workspace=self.value()) if known else rows
 
 
 @admin.register(Contact)
@@ -225,21 +141,7 @@ class LeadAdmin(MemberAdmin):
     # The page of one lead
 
     def get_urls(self) -> list[URLPattern]:
-        whole = path(
-            "<int:lead_id>/message/<int:message_id>/",
-            self.admin_site.admin_view(self.message_view),
-            name="contacts_contact_message",
-        )
-        return [whole, *merging.urls(self), *super().get_urls()]
-
-    def message_view(self, request: HttpRequest, lead_id: int, message_id: int) -> HttpResponse:
-        """The whole text of a message that is too long for the lead's page."""
-        lead = get_object_or_404(self.get_queryset(request), pk=lead_id)
-        message = get_object_or_404(Message, pk=message_id, contact=lead)
-        text = "\n\n".join(filter(None, (message.content, message.transcript)))
-        return HttpResponse(
-            text, content_type="text/plain; charset=utf-8", headers={"X-Content-Type-Options": "nosniff"}
-        )
+        return [*lead_page.urls(self), *merging.urls(self), *super().get_urls()]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         return super().get_form(
@@ -272,10 +174,7 @@ class LeadAdmin(MemberAdmin):
             context |= {
                 "title": lead.name or lead.kapso_name or showing.phone(lead.phone) or lead.shown_name,
                 "subtitle": None,
-                "timeline": timeline(lead, request.GET.get("before", "")),
-                "identities": _identities(lead),
-                "status_changes": list(StatusChange.objects.of(lead).select_related("by")[:HISTORY]),
-                **merging.shown_with(lead),
+                **lead_page.shown(request, lead),
             }
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -353,16 +252,3 @@ class LeadAdmin(MemberAdmin):
     @admin.display(description="We last wrote")
     def last_contact(self, lead: Contact) -> str:
         return showing.exact_time(lead.last_contact_at)
-
-
-def _identities(lead: Contact) -> list[dict[str, Any]]:
-    """Every phone and user id that the lead ever had, the one seen last first."""
-    return [
-        {
-            "known": known,
-            "text": showing.phone(known.value) if known.kind == known.Kind.PHONE else known.value,
-        }
-        for known in lead.identities.exclude(kind="lead")
-        .with_last_seen()
-        .order_by(F("seen_at").desc(nulls_last=True), "value")[:HISTORY]
-    ]

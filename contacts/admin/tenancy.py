@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 from contacts.admin.unfolded import ChangeList, ModelAdmin
-from contacts.models import Workspace
+from contacts.rights import Rights
 
 
 def user_of(request: HttpRequest) -> User:
@@ -21,14 +21,18 @@ def user_of(request: HttpRequest) -> User:
     return request.user
 
 
-def workspaces_of(request: HttpRequest) -> dict[int, str]:
-    """Ids and names of the workspaces that the user may see; asked once per request."""
+def rights_of(request: HttpRequest) -> Rights:
+    """What the user may see and do; asked once per request."""
     kept = vars(request)
-    if "leadcrm_workspaces" not in kept:
-        workspaces = Workspace.objects.for_user(user_of(request)).order_by("name", "pk")
-        kept["leadcrm_workspaces"] = dict(workspaces.values_list("pk", "name"))
-    found: dict[int, str] = kept["leadcrm_workspaces"]
+    if "leadcrm_rights" not in kept:
+        kept["leadcrm_rights"] = Rights.of(user_of(request))
+    found: Rights = kept["leadcrm_rights"]
     return found
+
+
+def workspaces_of(request: HttpRequest) -> dict[int, str]:
+    """Ids and names of the workspaces that the user may see."""
+    return rights_of(request).workspaces
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]

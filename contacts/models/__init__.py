@@ -13,25 +13,38 @@ from contacts.models.contact import (
 from contacts.models.conversation import AutomationEvent, Conversation, KapsoSession
 from contacts.models.identity import Identity, IdentityLink, ProfileFact
 from contacts.models.message import Message, MessageReceipt
+from contacts.models.team import CustomField, Invitation, Notification, Preferences, SavedFilter, Tag
 from contacts.models.tombstone import Tombstone
-from contacts.models.workspace import Membership, PhoneNumber, Workspace
+from contacts.models.work import BulkChange, FollowUp, LeadChange, Note
+from contacts.models.workspace import Membership, PhoneNumber, Role, Workspace
 
 __all__ = [
     "AutomationEvent",
+    "BulkChange",
     "Contact",
     "ContactMerge",
     "Conversation",
+    "CustomField",
+    "FollowUp",
     "Identity",
     "IdentityLink",
+    "Invitation",
     "KapsoSession",
+    "LeadChange",
     "LeadStatus",
     "Membership",
     "MergeDismissal",
     "Message",
     "MessageReceipt",
+    "Note",
+    "Notification",
     "PhoneNumber",
+    "Preferences",
     "ProfileFact",
+    "Role",
+    "SavedFilter",
     "StatusChange",
+    "Tag",
     "Tombstone",
     "TransitionRefused",
     "Workspace",

@@ -86,6 +86,13 @@ class Contact(models.Model):
     last_activity_at = models.DateTimeField("last activity", null=True, blank=True)
     last_contact_at = models.DateTimeField("last contact", null=True, blank=True)
     last_inbound_at = models.DateTimeField("last message from the customer", null=True, blank=True)
+    # Up to which message of the customer's the team has read (its event time).
+    read_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Put aside at `snoozed_at` until `snoozed_until`, or until the customer writes.
+    snoozed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    snoozed_until = models.DateTimeField(null=True, blank=True, editable=False)
+    # Somebody took care of every hand-off of an automation up to this time.
+    handoff_cleared_at = models.DateTimeField(null=True, blank=True, editable=False)
     merged_into = models.ForeignKey(
         "self", null=True, blank=True, editable=False, on_delete=models.PROTECT, related_name="merged"
     )
@@ -200,6 +207,10 @@ class StatusChange(models.Model):
     reason = models.CharField(max_length=255, blank=True, default="", db_default="")
     by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(db_default=Now())
+    # The change of many leads at once that it was part of.
+    bulk = models.ForeignKey(
+        "contacts.BulkChange", null=True, on_delete=models.SET_NULL, related_name="status_changes"
+    )
 
     objects = StatusChangeQuerySet.as_manager()
 

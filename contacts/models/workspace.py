@@ -9,11 +9,30 @@ from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from contacts.encryption import EncryptedTextField
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
+
+
+class Role(models.TextChoices):
+    """What a member may do in a workspace (contacts.rights)."""
+
+    OWNER = "owner", _("Owner")
+    MANAGER = "manager", _("Manager")
+    AGENT = "agent", _("Agent")
+    VIEWER = "viewer", _("Viewer")
+
+
+def office_hours() -> list[list[str] | None]:
+    """Monday to Friday, nine to six: what a new workspace begins with."""
+    return [["09:00", "18:00"]] * 5 + [None, None]
+
+
+def site_time_zone() -> str:
+    return settings.TIME_ZONE
 
 
 class WorkspaceQuerySet(models.QuerySet["Workspace"]):
@@ -30,6 +49,15 @@ class Workspace(models.Model):
     members = models.ManyToManyField(
         settings.AUTH_USER_MODEL, through="Membership", related_name="workspaces", blank=True
     )
+    time_zone = models.CharField(max_length=64, default=site_time_zone, db_default="UTC")
+    # From Monday on, each day's opening and closing in the workspace's own time ("09:00"); null: closed.
+    business_hours = models.JSONField(default=office_hours, db_default=office_hours())
+    # A lead needs follow-up when nobody has written to it for so many hours (DESIGN.md section 4).
+    follow_up_hours = models.PositiveIntegerField(default=72, db_default=72)
+    # Off: agents see their own leads and those of nobody.
+    agents_see_all = models.BooleanField(default=True, db_default=True)
+    # New leads go to the agents who are on, in turn.
+    assigns_in_turn = models.BooleanField(default=False, db_default=False)
     # Salts the tombstones of the people who were erased here; "" as long as nobody was.
     tombstone_salt = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -49,6 +77,9 @@ class Membership(models.Model):
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    role = models.CharField(max_length=10, choices=Role, default=Role.AGENT, db_default=Role.AGENT)
+    # Whether they get leads in turn just now.
+    takes_leads = models.BooleanField(default=True, db_default=True)
 
     class Meta:
         verbose_name = "member"

@@ -1,0 +1,89 @@
+"""What a user may see and do: the one place that knows the roles (DESIGN.md section 3, Tenants).
+
+A viewer looks. An agent works leads: all of them, or only their own and those of nobody, as the workspace says. A
+manager works all leads, merges, erases and exports, and sees deliveries. An owner also arranges the workspace and its
+members. Superusers may do everything everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.db.models import Q
+
+from contacts.models import Membership, Role, Workspace
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+    from contacts.models import Contact
+
+WORKERS = (Role.OWNER, Role.MANAGER, Role.AGENT)
+MANAGERS = (Role.OWNER, Role.MANAGER)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A workspace in which a user is, and as what."""
+
+    pk: int
+    name: str
+    role: Role
+    agents_see_all: bool
+
+    @property
+    def sees_all(self) -> bool:
+        return self.role != Role.AGENT or self.agents_see_all
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """A user's rights in all of their workspaces; one query. `contacts.admin.tenancy.rights_of` keeps them for a request."""
+
+    user_id: int | None
+    places: dict[int, Place]
+
+    @classmethod
+    def of(cls, user: User | AnonymousUser) -> Rights:
+        if user.is_superuser:
+            every = Workspace.objects.order_by("name", "pk").values_list("pk", "name", "agents_see_all")
+            found = [Place(pk, name, Role.OWNER, sees_all) for pk, name, sees_all in every]
+        else:
+            mine = Membership.objects.filter(user=user.pk).order_by("workspace__name", "workspace")
+            rows = mine.values_list("workspace", "workspace__name", "role", "workspace__agents_see_all")
+            found = [Place(pk, name, Role(role), sees_all) for pk, name, role, sees_all in rows]
+        return cls(user.pk, {place.pk: place for place in found})
+
+    @property
+    def workspaces(self) -> dict[int, str]:
+        return {place.pk: place.name for place in self.places.values()}
+
+    def where(self, *roles: Role) -> list[int]:
+        """The workspaces in which the user is one of these."""
+        return [place.pk for place in self.places.values() if place.role in roles]
+
+    def leads(self) -> Q:
+        """Which leads the user sees. A condition on Contact that begins with the workspace, as every index does."""
+        whole = [place.pk for place in self.places.values() if place.sees_all]
+        part = [place.pk for place in self.places.values() if not place.sees_all]
+        seen = Q(workspace__in=whole)
+        if part:
+            seen |= Q(workspace__in=part) & (Q(owner=self.user_id) | Q(owner=None))
+        return seen
+
+    def sees(self, lead: Contact) -> bool:
+        place = self.places.get(lead.workspace_id)
+        return place is not None and (place.sees_all or lead.owner_id in (None, self.user_id))
+
+    def may_work(self, workspace_id: int) -> bool:
+        """Change leads: status, owner, tags, notes, follow-ups, fields."""
+        return workspace_id in self.where(*WORKERS)
+
+    def may_manage(self, workspace_id: int) -> bool:
+        """Merge, erase, export; see deliveries and what the others do."""
+        return workspace_id in self.where(*MANAGERS)
+
+    def may_arrange(self, workspace_id: int) -> bool:
+        """Settings, members, custom fields and tags of the workspace."""
+        return workspace_id in self.where(Role.OWNER)
