@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.contrib.auth.models import User
 
 from contacts.models import Contact, Note
@@ -9,6 +11,10 @@ from contacts.models import Contact, Note
 
 def lead_assigned(lead: Contact, *, by: User | None) -> None:
     """The lead has the owner that it has now, and did not before."""
+
+
+def leads_assigned(leads: Iterable[Contact], *, by: User | None) -> None:
+    """As `lead_assigned`, for many at once."""
 
 
 def mentioned(note: Note) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
@@ -61,7 +61,8 @@ def _typed(text: str) -> datetime:
 
 
 def as_json(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None
+    """The same text for the same moment, in whatever zone somebody named it."""
+    return at.astimezone(UTC).isoformat() if at else None
 
 
 def is_same(at: datetime | None, seen: str) -> bool:

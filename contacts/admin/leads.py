@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from contacts import showing
-from contacts.admin import lead_page, merging, working
+from contacts.admin import bulk, lead_page, merging, working
 from contacts.admin.lead_list import LeadList, OwnerFilter, StatusFilter, TagFilter, WorkspaceFilter
 from contacts.admin.tenancy import MemberAdmin, user_of, workspaces_of
 from contacts.admin.unfolded import TextInput, labelled
@@ -90,7 +90,7 @@ class LeadAdmin(MemberAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        context = {"title": "Leads", "workspaces": workspaces_of(request)}
+        context = {"title": "Leads", "workspaces": workspaces_of(request), **bulk.shown_with(request)}
         return super().changelist_view(request, context | (extra_context or {}))
 
     def get_search_results(
@@ -141,7 +141,13 @@ class LeadAdmin(MemberAdmin):
     # The page of one lead
 
     def get_urls(self) -> list[URLPattern]:
-        return [*lead_page.urls(self), *merging.urls(self), *working.urls(self), *super().get_urls()]
+        return [
+            *lead_page.urls(self),
+            *merging.urls(self),
+            *working.urls(self),
+            *bulk.urls(self),
+            *super().get_urls(),
+        ]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         return super().get_form(
