@@ -118,7 +118,8 @@ def _confirmed(request: HttpRequest) -> HttpResponse:
         for why, leads in plan.refused.items():
             messages.warning(request, f"{why}: {_names(leads)}. {_('Left as it is.')}")
         if not made and not plan.refused:
-            messages.warning(request, _("These leads are no longer here. Nothing was changed."))
+            gone = _("These leads are no longer here. Nothing was changed.")
+            messages.warning(request, _("These leads have it already.") if plan.same else gone)
     return HttpResponseRedirect(_back(request))
 
 
