@@ -48,7 +48,7 @@ def owners() -> list[str | None]:
 # One lead
 
 
-def test_a_note_is_written_and_the_page_says_so(page: Page, leads: list[Contact]) -> None:
+def test_notes_and_follow_ups_are_made_in_place(page: Page, leads: list[Contact]) -> None:
     open_page(page, leads[0])
     page.keyboard.press("n")
     page.keyboard.type("Wants it in blue? a/j")
@@ -56,6 +56,11 @@ def test_a_note_is_written_and_the_page_says_so(page: Page, leads: list[Contact]
         page.click('form[action$="/do/note/"] button')
     page.wait_for_selector("#work-said:has-text('Note added')")
     assert (Note.objects.get().text, Note.objects.get().contact) == ("Wants it in blue? a/j", leads[0])
+    form = 'form[action$="/do/follow-up/"]'
+    page.fill(f"{form} [name=remark]", "Call")
+    with page.expect_navigation():
+        page.click(f"{form} button >> nth=1")
+    assert FollowUp.objects.get().remark == "Call"
 
 
 def test_what_was_typed_stays_when_it_is_refused(page: Page, leads: list[Contact]) -> None:
@@ -64,22 +69,11 @@ def test_what_was_typed_stays_when_it_is_refused(page: Page, leads: list[Contact
     page.click('form[action$="/do/note/"] button')
     page.wait_for_selector(".work-refused:has-text('10001 characters')")
     assert len(page.input_value('form[action$="/do/note/"] textarea')) == 10_001
-    assert not Note.objects.exists()
-
-
-def test_a_follow_up_in_the_past_is_refused_and_one_for_tomorrow_is_planned(
-    page: Page, leads: list[Contact]
-) -> None:
-    open_page(page, leads[0])
-    form = 'form[action$="/do/follow-up/"]'
-    page.fill(f"{form} [type=datetime-local]", "2020-01-01T10:00")
-    page.click(f"{form} button >> nth=0")
+    page.fill('form[action$="/do/follow-up/"] [type=datetime-local]', "2020-01-01T10:00")
+    page.click('form[action$="/do/follow-up/"] button >> nth=0')
     page.wait_for_selector(".work-refused:has-text('in the past')")
+    assert not Note.objects.exists()
     assert not FollowUp.objects.exists()
-    page.fill(f"{form} [name=remark]", "Call")
-    with page.expect_navigation():
-        page.click(f"{form} button >> nth=1")
-    assert FollowUp.objects.get().remark == "Call"
 
 
 def test_of_two_who_take_a_lead_the_second_is_told(page: Page, leads: list[Contact], cast: Cast) -> None:
@@ -122,11 +116,7 @@ def test_the_keyboard_goes_through_the_list_and_on_from_a_leads_page(
     page.wait_for_load_state()
     page.keyboard.press("j")
     assert focused(page) == "Lead 1"
-
-
-def test_at_the_end_of_the_list_it_says_so(page: Page, leads: list[Contact]) -> None:
-    page.goto(LEADS)
-    page.keyboard.press("j")
+    page.keyboard.press("k")
     page.keyboard.press("k")
     assert "first lead" in page.inner_text("#work-said")
     page.evaluate("sessionStorage.clear()")
@@ -148,26 +138,22 @@ def test_a_lead_is_taken_with_one_key(page: Page, leads: list[Contact]) -> None:
     assert owners() == ["ana", "ana", None]
 
 
-def test_keys_do_nothing_while_somebody_types(page: Page, leads: list[Contact]) -> None:
+def test_keys_do_nothing_while_somebody_types_or_reads_the_help(page: Page, leads: list[Contact]) -> None:
     open_page(page, leads[0])
     page.focus("#id_name")
     page.keyboard.type("janu?/x")
     assert "janu?/x" in page.input_value("#id_name")
-    assert page.url.endswith(f"/{leads[0].pk}/change/")
-    assert owners() == [None] * 3
-
-
-def test_the_help_opens_and_closes_by_key_and_by_click(page: Page, leads: list[Contact]) -> None:
-    page.goto(LEADS)
+    page.click("h2 >> nth=0")
     page.keyboard.press("?")
     assert page.is_visible("#keys-help")
-    page.keyboard.press("j")
+    page.keyboard.press("a")
     page.keyboard.press("Escape")
     assert not page.is_visible("#keys-help")
     page.click(".keys-hint")
     assert "Assign to me" in page.inner_text("#keys-help")
     page.click("#keys-help button")
     assert not page.is_visible("#keys-help")
+    assert page.url.endswith(f"/{leads[0].pk}/change/")
     assert owners() == [None] * 3
 
 

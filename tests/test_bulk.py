@@ -66,10 +66,10 @@ def somebody(workspace: Workspace, name: str, role: Role = Role.AGENT) -> User:
 
 def make(workspace: Workspace, *statuses: str, **fields: Any) -> list[Contact]:
     fields = {"last_inbound_at": timezone.now() - timedelta(hours=1)} | fields
-    return [
-        Contact.objects.create(workspace=workspace, name=f"Lead {index}", lead_status=status, **fields)
+    return Contact.objects.bulk_create(
+        Contact(workspace=workspace, name=f"Lead {index}", lead_status=status, **fields)
         for index, status in enumerate(statuses)
-    ]
+    )
 
 
 def planned(action: Action, leads: list[Contact], by: User) -> bulk.Plan:
