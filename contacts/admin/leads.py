@@ -13,9 +13,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from contacts import showing
-from contacts.admin import lead_page, merging
+from contacts.admin import bulk, lead_page, merging, working
 from contacts.admin.lead_list import LeadList, OwnerFilter, StatusFilter, TagFilter, WorkspaceFilter
 from contacts.admin.tenancy import MemberAdmin, user_of, workspaces_of
 from contacts.admin.unfolded import TextInput, labelled
@@ -36,7 +37,7 @@ COLOURS = {
 class LeadAdmin(MemberAdmin):
     form = LeadForm
     changelist = LeadList
-    list_display = ("lead", "last_message", "status", "active", "owned_by")
+    list_display = ("choose", "lead", "last_message", "status", "active", "owned_by")
     list_display_links = ("lead",)
     list_filter = (StatusFilter, OwnerFilter, TagFilter, WorkspaceFilter)
     list_select_related = ("owner", "workspace")
@@ -90,7 +91,7 @@ class LeadAdmin(MemberAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        context = {"title": "Leads", "workspaces": workspaces_of(request)}
+        context = {"title": "Leads", "workspaces": workspaces_of(request), **bulk.shown_with(request)}
         return super().changelist_view(request, context | (extra_context or {}))
 
     def get_search_results(
@@ -113,6 +114,14 @@ class LeadAdmin(MemberAdmin):
         if len(digits) >= 3 and digits.isascii() and not re.search(r"[^\W\d_]", term):
             named |= phones_like(digits, workspaces_of(request))
         return leads.filter(named | Q(business_scoped_user_id=term)), False
+
+    @admin.display(description="")
+    def choose(self, lead: Contact) -> SafeString:
+        """For `contacts/bulk_bar.html` and keys.js."""
+        box = '<label><input type="checkbox" name="lead" value="{}" data-owner="{}" aria-label="{}"></label>'
+        return format_html(
+            box, lead.pk, lead.owner_id or "", _("Choose %(name)s") % {"name": lead.shown_name}
+        )
 
     @admin.display(description="Lead")
     def lead(self, lead: Contact) -> SafeString:
@@ -141,7 +150,13 @@ class LeadAdmin(MemberAdmin):
     # The page of one lead
 
     def get_urls(self) -> list[URLPattern]:
-        return [*lead_page.urls(self), *merging.urls(self), *super().get_urls()]
+        return [
+            *lead_page.urls(self),
+            *merging.urls(self),
+            *working.urls(self),
+            *bulk.urls(self),
+            *super().get_urls(),
+        ]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         return super().get_form(

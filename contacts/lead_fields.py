@@ -1,0 +1,126 @@
+"""The fields of a lead that people type into, those of the workspace included: what each takes, and what it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from contacts.changing import Refused
+from contacts.models import Contact, CustomField, LeadChange
+
+LONGEST = 500
+HIGHEST_SCORE = 1_000_000
+
+_BUILT_IN = {
+    "name": (LeadChange.Kind.NAME, gettext_lazy("Name")),
+    "email": (LeadChange.Kind.EMAIL, gettext_lazy("E-mail")),
+    "lead_score": (LeadChange.Kind.SCORE, gettext_lazy("Score")),
+}
+_YES, _NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of one workspace. Its values are those that JSON knows; None where the field is empty."""
+
+    name: str
+    label: Any
+    kind: LeadChange.Kind
+    input: forms.Field
+    custom: CustomField | None = None
+
+    def of(self, lead: Contact) -> Any:
+        return lead.metadata.get(self.name) if self.custom else getattr(lead, self.name)
+
+    def clean(self, typed: str) -> Any:
+        """The value that somebody typed. Raises `Refused` where the field takes no such thing."""
+        try:
+            value = self.input.clean(typed)
+        except ValidationError as error:
+            raise Refused(f"{self.label}: {' '.join(error.messages)}") from error
+        if self.custom is None:
+            return value
+        return _as_json(self.custom, value)
+
+    def is_same(self, value: Any, seen: str) -> bool:
+        """Whether a page that showed `seen` showed this value, in whatever words."""
+        try:
+            return bool(self.clean(seen) == value)
+        except Refused:
+            return self.shown(value) == seen.strip()
+
+    def shown(self, value: Any) -> str:
+        if value is None:
+            return ""
+        if isinstance(value, bool):
+            return _("Yes") if value else _("No")
+        if self.custom and self.custom.kind == CustomField.Kind.DATE and isinstance(value, str):
+            return _date(value)
+        return str(value)
+
+
+def field_of(lead: Contact, name: str) -> Field:
+    """The field of that name, or custom field of that key in the lead's workspace. Raises `Refused`."""
+    if name in _BUILT_IN:
+        kind, label = _BUILT_IN[name]
+        return Field(name, label, kind, _built_in(name))
+    custom = CustomField.objects.filter(workspace=lead.workspace_id, key=name[:50]).first()
+    if custom is None or custom.key != name:
+        raise Refused(_("There is no field “%(name)s” here.") % {"name": name[:50]})
+    return Field(custom.key, custom.label, LeadChange.Kind.FIELD, input_of(custom), custom)
+
+
+def _built_in(name: str) -> forms.Field:
+    if name == "name":
+        return forms.CharField(max_length=255, required=False)
+    if name == "email":
+        return forms.EmailField(max_length=254, required=False)
+    return forms.IntegerField(min_value=-HIGHEST_SCORE, max_value=HIGHEST_SCORE)
+
+
+def input_of(custom: CustomField) -> forms.Field:
+    """What a form shows for it."""
+    kind = CustomField.Kind
+    if custom.kind == kind.NUMBER:
+        return forms.DecimalField(max_digits=15, required=False, localize=True, label=custom.label)
+    if custom.kind == kind.DATE:
+        return forms.DateField(required=False, label=custom.label)
+    if custom.kind == kind.CHOICE:
+        choices = [("", "–"), *((choice, choice) for choice in custom.choices)]
+        return forms.ChoiceField(choices=choices, required=False, label=custom.label)
+    if custom.kind == kind.YES_NO:
+        yes_no = [("", "–"), ("yes", gettext_lazy("Yes")), ("no", gettext_lazy("No"))]
+        return _YesNoField(choices=yes_no, required=False, label=custom.label)
+    return forms.CharField(max_length=LONGEST, required=False, label=custom.label)
+
+
+class _YesNoField(forms.ChoiceField):
+    def to_python(self, value: Any) -> str:
+        """The words of a checkbox and of JSON count, too."""
+        word = str(value).strip().lower()
+        return "yes" if word in _YES else "no" if word in _NO else super().to_python(value)
+
+
+def _as_json(custom: CustomField, value: Any) -> Any:
+    if value in (None, ""):
+        return None
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    return value == "yes" if custom.kind == CustomField.Kind.YES_NO else value
+
+
+def _date(value: str) -> str:
+    try:
+        return date_format(date.fromisoformat(value), "j M Y")
+    except ValueError:
+        return value

@@ -1,0 +1,201 @@
+"""What people do with a lead. Every change runs in a transaction, with the lead's row locked, and is in the history.
+
+None of it touches what is derived from messages: clocks stay. Where a page says what it showed (`seen`), a value that
+somebody else has changed since is left as it is, and `Stale` says what it is now. Whatever cannot be done raises
+`Refused` and has changed nothing. Whether `by` may work here is asked by whoever calls (contacts.rights); `by` is
+None where no person decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Max, Q, QuerySet
+from django.utils.translation import gettext as _
+
+from contacts import notifying
+from contacts.changing import Refused, Stale, line, locked, record, write
+from contacts.later import finish_follow_up, plan_follow_up, snooze, wake
+from contacts.lead_fields import field_of
+from contacts.models import Contact, Conversation, LeadChange, LeadStatus, Membership, StatusChange, Tag
+from contacts.notes import add_note, delete_note, edit_note
+from contacts.rights import WORKERS
+from contacts.when import as_json
+
+__all__ = [
+    "Refused", "Stale", "add_note", "add_tags", "assign", "clear_handoff", "delete_note", "edit_note",
+    "finish_follow_up", "mark_read", "may_own", "move", "plan_follow_up", "reengage", "remove_tags", "set_field",
+    "snooze", "wake",
+]  # fmt: skip
+
+Kind = LeadChange.Kind
+LONGEST_REASON, LONGEST_TAG, MOST_TAGS = 255, 50, 50
+
+
+# Status and owner
+
+
+@transaction.atomic
+def move(
+    lead: Contact, to: str, *, by: User | None, reason: str = "", seen: str | None = None
+) -> StatusChange:
+    """Move the lead to another status: `Contact.change_status`, and what a page needs around it."""
+    reason = line(reason, LONGEST_REASON)
+    row = locked(lead)
+    if seen is not None and seen != row.lead_status:
+        raise Stale.of(_("the status"), row.get_lead_status_display())
+    if to not in LeadStatus.values:
+        raise Refused(_("There is no such status."))
+    if to == row.lead_status:
+        raise Refused(_("The lead is %(status)s already.") % {"status": row.get_lead_status_display()})
+    return lead.change_status(to, by=by, reason=reason)
+
+
+@transaction.atomic
+def reengage(lead: Contact, *, by: User | None, reason: str = "", seen: str | None = None) -> StatusChange:
+    """A lead that was done with wrote again: it is new. A converted one goes by the archive, as the workflow says."""
+    reason = line(reason, LONGEST_REASON) or _("Wrote again")
+    row = locked(lead)
+    if seen is not None and seen != row.lead_status:
+        raise Stale.of(_("the status"), row.get_lead_status_display())
+    if row.lead_status == LeadStatus.CONVERTED:
+        lead.change_status(LeadStatus.ARCHIVED, by=by, reason=reason)
+    elif row.lead_status != LeadStatus.ARCHIVED:
+        raise Refused(
+            _("The lead is %(status)s: it is worked on.") % {"status": row.get_lead_status_display()}
+        )
+    return lead.change_status(LeadStatus.NEW, by=by, reason=reason)
+
+
+def may_own(workspaces: Iterable[int]) -> QuerySet[Membership]:
+    """Who may own leads there: active members who work leads."""
+    return Membership.objects.filter(workspace__in=list(workspaces), role__in=WORKERS, user__is_active=True)
+
+
+@transaction.atomic
+def assign(
+    lead: Contact, owner: User | None, *, by: User | None, reason: str = "", seen: str | None = None
+) -> LeadChange | None:
+    """Give the lead to somebody who works in its workspace, or to nobody; None if it is theirs already.
+
+    Whoever takes a lead takes its hand-off as well. One who is given a lead has not seen it yet: the hand-off stays.
+    """
+    reason = line(reason, LONGEST_REASON)
+    row = locked(lead)
+    if seen is not None and seen.strip() != str(row.owner_id or ""):
+        raise Stale.of(_("the owner"), row.owner and (row.owner.get_full_name() or row.owner.get_username()))
+    if owner and not may_own([row.workspace_id]).filter(user=owner).exists():
+        raise Refused(
+            _("%(name)s does not work on leads of this workspace.") % {"name": owner.get_username()}
+        )
+    if owner and owner == by:
+        _take_handoffs(row, lead, by)
+    if (owner and owner.pk) == row.owner_id:
+        return None
+    change = record(row, Kind.OWNER, row.owner_id, owner and owner.pk, by=by, reason=reason)
+    write(lead, owner_id=owner and owner.pk)
+    notifying.lead_assigned(lead, by=by)
+    return change
+
+
+# Tags and fields
+
+
+def add_tags(lead: Contact, names: Iterable[str], *, by: User | None) -> LeadChange | None:
+    """Tags are the same whatever their case; one that the workspace suggests is spelled as it is there."""
+    added = clean_tags(names)
+    suggested = {tag.lower(): tag for tag in _suggested(lead.workspace_id, added)}
+    return _retag(lead, by, lambda tags: with_tags(tags, (suggested.get(t.lower(), t) for t in added)))
+
+
+def remove_tags(lead: Contact, names: Iterable[str], *, by: User | None) -> LeadChange | None:
+    gone = {name.lower() for name in clean_tags(names)}
+    return _retag(lead, by, lambda tags: [tag for tag in tags if tag.lower() not in gone])
+
+
+def clean_tags(names: Iterable[str]) -> list[str]:
+    """One name may have several, separated by commas."""
+    tags = [tag for name in names for part in name.split(",") if (tag := line(part, LONGEST_TAG))]
+    if not tags:
+        raise Refused(_("Say which tag."))
+    return tags
+
+
+def with_tags(tags: list[str], more: Iterable[str]) -> list[str]:
+    known = {tag.lower() for tag in tags}
+    added = dict[str, str]()
+    for tag in more:
+        if tag.lower() not in known:
+            added.setdefault(tag.lower(), tag)
+    if len(tags) + len(added) > MOST_TAGS:
+        raise Refused(_("A lead has at most %(most)s tags.") % {"most": MOST_TAGS})
+    return [*tags, *added.values()]
+
+
+def _suggested(workspace: int, tags: list[str]) -> Any:
+    named = Q(pk__in=[])
+    for tag in tags[:MOST_TAGS]:
+        named |= Q(name__iexact=tag)
+    return Tag.objects.filter(named, workspace=workspace).values_list("name", flat=True)
+
+
+@transaction.atomic
+def _retag(lead: Contact, by: User | None, change: Any) -> LeadChange | None:
+    row = locked(lead)
+    tags = change(row.tags)
+    if tags == row.tags:
+        return None
+    write(lead, tags=tags)
+    return record(row, Kind.TAGS, row.tags, tags, by=by)
+
+
+@transaction.atomic
+def set_field(
+    lead: Contact, name: str, value: str, *, by: User | None, seen: str | None = None
+) -> LeadChange | None:
+    """Write name, email, lead_score or a custom field of the workspace; empty text empties it."""
+    row = locked(lead)
+    field = field_of(row, name)
+    before, after = field.of(row), field.clean(value)
+    if seen is not None and not field.is_same(before, seen):
+        raise Stale.of(f"“{field.label}”", field.shown(before))
+    if after == before and type(after) is type(before):
+        return None
+    if field.custom:
+        rest = {key: kept for key, kept in row.metadata.items() if key != name}
+        write(lead, metadata=rest if after is None else rest | {name: after})
+    elif name == "name" and after:
+        write(lead, name=after, chosen_name="")  # from now on the sync leaves the name alone
+    else:
+        write(lead, **{name: after})
+    return record(row, field.kind, before, after, by=by, field=name if field.custom else "")
+
+
+# What automations asked for, and what was read
+
+
+@transaction.atomic
+def clear_handoff(lead: Contact, *, by: User | None) -> LeadChange | None:
+    """Somebody takes care of what the automations asked for so far; None if they ask for nothing."""
+    return _take_handoffs(locked(lead), lead, by)
+
+
+def _take_handoffs(row: Contact, lead: Contact, by: User | None) -> LeadChange | None:
+    """Up to the newest one that is known, not up to now: one that is still on its way to us was seen by nobody."""
+    asked = Conversation.objects.filter(contact=row).aggregate(newest=Max("handoff_at"))["newest"]
+    if asked is None or (row.handoff_cleared_at and asked <= row.handoff_cleared_at):
+        return None
+    write(lead, handoff_cleared_at=asked)
+    return record(row, Kind.HANDOFF, None, as_json(asked), by=by)
+
+
+def mark_read(lead: Contact) -> bool:
+    """The team has read what the customer wrote, as far as `lead` was loaded; what came since is unread."""
+    if lead.last_inbound_at is None:
+        return False
+    unread = Q(read_at=None) | Q(read_at__lt=lead.last_inbound_at)
+    read = Contact.objects.filter(unread, pk=lead.pk).update(read_at=lead.last_inbound_at)
+    return bool(read)
