@@ -24,6 +24,8 @@ COLOURS = {
     LeadStatus.ARCHIVED: "default",
 }
 
+TAGS_SHOWN = 4
+
 
 def with_facts(leads: QuerySet[Any]) -> QuerySet[Any]:
     """A page of leads with what their rows need of other tables. For a page only: each row is a few look-ups."""
@@ -81,6 +83,16 @@ class Row:
         lead: Contact = self.lead
         known = (showing.phone(lead.phone), f"@{lead.username}" if lead.username else "")
         return [handle for handle in known if handle and handle != self.name]
+
+    @property
+    def tags_more(self) -> int:
+        """How many tags are not shown."""
+        return max(0, len(self.lead.tags) - TAGS_SHOWN)
+
+    @property
+    def tags(self) -> list[str]:
+        tags: list[str] = self.lead.tags
+        return tags[:TAGS_SHOWN]
 
     @property
     def source(self) -> str:

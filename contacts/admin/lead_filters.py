@@ -129,7 +129,8 @@ class NumberFilter(LeadFilter):
     parameter_name = "number"
 
     def options(self, request: HttpRequest) -> Options:
-        return choices_of(request)["number"]
+        numbers = choices_of(request)["number"]
+        return numbers if len(numbers) > 1 else []  # one is no choice
 
     def narrow(self, leads: QuerySet[Any], value: str, _request: HttpRequest) -> QuerySet[Any]:
         if not is_id(value):

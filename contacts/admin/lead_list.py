@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
@@ -75,6 +76,8 @@ def shown(request: HttpRequest, leads: LeadList) -> dict[str, Any]:
     counts = leads.counts(request)
     return {
         "cl": leads,
+        # The way back from a lead's page, the same whether its row came with the page or later.
+        "preserved_filters": urlencode({"_changelist_filters": _here(request, leads)}),
         "rows": leads.result_list,
         "tabs": [
             {
@@ -121,6 +124,11 @@ def address(request: HttpRequest, **changes: str | None) -> str:
     """The first page of this list with some of its parameters changed, or taken away."""
     asked = {name: request.GET.get(name, "") for name in PARAMETERS}
     return "?" + query_of(asked | {name: value or "" for name, value in changes.items()})
+
+
+def _here(request: HttpRequest, leads: LeadList) -> str:
+    page = [urlencode({"p": leads.page_num})] if leads.page_num > 1 else []
+    return "&".join(filter(None, [query_of(request.GET), *page]))
 
 
 def _others(request: HttpRequest, *names: str) -> list[tuple[str, str]]:

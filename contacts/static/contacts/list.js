@@ -79,13 +79,18 @@
 
   // The former row, or what it shows now. What is ticked stays ticked.
   function renewed(row, newer) {
-    const same = row.innerHTML === newer.innerHTML && row.classList.contains("is-unread") === newer.classList.contains("is-unread");
+    const same = said(row) === said(newer) && row.classList.contains("is-unread") === newer.classList.contains("is-unread");
     if (same) return row;
     const ticked = row.querySelector("input[name=lead]").checked;
     row.classList.toggle("is-unread", newer.classList.contains("is-unread"));
     row.replaceChildren(...newer.childNodes);
     row.querySelector("input[name=lead]").checked = ticked;
     return row;
+  }
+
+  // What the server said of a row: admin.js writes exact times in the reader's own zone.
+  function said(row) {
+    return row.innerHTML.replace(/(<time [^>]*?) title="[^"]*"/g, "$1");
   }
 
   // A row that is moved, or renewed, loses the focus: this gives it back to the same thing in it.
