@@ -23,13 +23,13 @@ from django.views.decorators.http import require_GET
 if TYPE_CHECKING:
     from contacts.admin.tenancy import MemberAdmin
 
-# A page of the list. A row's `xmin` is another after every change of it, whoever makes it. `agents_see_all` is not
+# A page of the list. The row's version is another after every change of it, whoever makes it. `agents_see_all` is not
 # asked: that somebody else's lead changed says nothing about it, and the rows that follow are read by the rights.
 NEWS = """
-(SELECT md5(string_agg(newest.id || ' ' || newest.xmin, ',' ORDER BY newest.id)) FROM contacts_workspace w
+(SELECT md5(string_agg(newest.id || ' ' || newest.version, ',' ORDER BY newest.id)) FROM contacts_workspace w
  LEFT JOIN contacts_membership m ON m.workspace_id = w.id AND m.user_id = auth_user.id
  CROSS JOIN LATERAL (
-    SELECT c.id, c.xmin::text AS xmin FROM contacts_contact c
+    SELECT c.id, c.xmin || ' ' || c.ctid AS version FROM contacts_contact c
     WHERE c.workspace_id = w.id AND c.merged_into_id IS NULL
     ORDER BY c.last_activity_at DESC NULLS LAST, c.id DESC LIMIT 50) AS newest
  WHERE auth_user.is_superuser OR m.id IS NOT NULL)

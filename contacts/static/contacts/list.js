@@ -135,6 +135,8 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     const list = document.querySelector(".leads[data-live]");
-    if (list) follow(list);
+    if (!list) return;
+    document.querySelector("#lead-tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+    follow(list);
   });
 })();
