@@ -203,9 +203,14 @@ UNFOLD = {
     "SITE_SYMBOL": "forum",
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "leadcrm.admin.dashboard",
-    "STYLES": [lambda _: static("contacts/admin.css"), lambda _: static("contacts/work.css")],
+    "STYLES": [
+        lambda _: static("contacts/admin.css"),
+        lambda _: static("contacts/list.css"),
+        lambda _: static("contacts/work.css"),
+    ],
     "SCRIPTS": [
         lambda _: static("contacts/admin.js"),
+        lambda _: static("contacts/list.js"),
         lambda _: static("contacts/work.js"),
         lambda _: static("contacts/keys.js"),
     ],

@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from contacts.admin.leads import LeadAdmin
+from contacts.lead_views import VIEWS
 from contacts.models import Contact, LeadStatus, Message, PhoneNumber, StatusChange, Workspace
 from kapso_sync.demo import stories
 from kapso_sync.demo.payloads import Number, story
@@ -44,7 +44,7 @@ def run(command: str, url: str, *arguments: str) -> str:
 
 
 def first_row() -> Contact:
-    return Contact.objects.living().order_by(*LeadAdmin.ordering)[0]
+    return Contact.objects.living().order_by(*VIEWS["all"].order)[0]
 
 
 def state() -> list[list[Any]]:
