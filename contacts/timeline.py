@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import BooleanField, Case, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import JSONObject, Left, Length
 
 from contacts.bubbles import LONGEST, Bubble, place
@@ -55,10 +55,13 @@ def _rows(lead: Contact, before: tuple[datetime, int] | None) -> QuerySet[Messag
     newer_edit = of_number.filter(
         target_kapso_id=OuterRef("target_kapso_id"), message_type="edit", sent_at__gt=OuterRef("sent_at")
     ).exclude(target_kapso_id="")
+    # Scalar subqueries: PostgreSQL would answer an EXISTS from a hash of the whole table for the sake of one edit.
     messages = (
         Message.objects.filter(contact=lead, workspace=lead.workspace_id)
+        .alias(original=Subquery(target.values("pk")[:1]), newer=Subquery(newer_edit.values("pk")[:1]))
         .exclude(message_type__in=("reaction", "revoke"))
-        .exclude(Q(message_type="edit") & (Exists(target) | Exists(newer_edit)))
+        .exclude(message_type="edit", original__isnull=False)
+        .exclude(message_type="edit", newer__isnull=False)
     )
     if before:
         at, pk = before

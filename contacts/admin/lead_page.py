@@ -62,7 +62,7 @@ def _context(
     return {
         **admin.admin_site.each_context(request),
         "opts": admin.opts,
-        "original": lead,
+        "lead": lead,
         "title": lead_panels.name_of(lead),
         "user_id": rights.user_id,
         "may_work": rights.may_work(lead.workspace_id),
@@ -88,7 +88,7 @@ def older_messages(request: HttpRequest, pk: int, *, admin: Admin) -> HttpRespon
     lead = _lead(request, pk)
     rights = rights_of(request)
     context = {
-        "original": lead,
+        "lead": lead,
         "timeline": timeline(lead, request.GET.get("before", "")),
         "may_manage": rights.may_manage(lead.workspace_id),
         "several_numbers": request.GET.get("numbers") == "several",

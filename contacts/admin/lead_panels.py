@@ -70,8 +70,9 @@ def panels(lead: Contact, surroundings: Surroundings, *, term: str = "") -> dict
         "ads": ads(lead),
         "replies": replies(surroundings),
         "alike": [
-            {"other": suggestion.other_than(lead), "reasons": suggestion.reasons}
+            {"other": other, "name": name_of(other), "reasons": suggestion.reasons}
             for suggestion in suggestions_for(lead)
+            for other in (suggestion.other_than(lead),)
         ],
     }
 
