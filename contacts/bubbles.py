@@ -115,16 +115,12 @@ class Bubble:
         """The words, without what the card says already."""
         content: str = self.row["text"]
         if self.row["message_type"] in MEDIA:
-            said = {
-                label(self.row["message_type"], self.row["data"], content)[1],
-                file_name(self.row["data"]),
-            }
-            return "" if content in said else content
-        return (
-            ""
-            if self.card and (self.row["message_type"] in SAID_BY_CARD or content == self.card.title)
-            else content
-        )
+            word = label(self.row["message_type"], self.row["data"], content)[1]
+            return "" if content in (word, file_name(self.row["data"])) else content
+        if self.card is None:
+            return content
+        says = self.row["message_type"] in SAID_BY_CARD
+        return "" if says or content in (self.card.title, f"Template: {self.card.title}") else content
 
     @property
     def transcript(self) -> str:

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 @dataclass(slots=True)
 class Card:
-    """`title` says what it is, `facts` are names and values (a name may be empty), `choices` what can be tapped."""
+    """`title` says what it is (empty: the message's own words do), `facts` are names and values (a name may be empty), `choices` what can be tapped."""
 
     title: str
     icon: str = ""
@@ -41,7 +41,10 @@ def card_of(message_type: str, payload: object, content: str) -> Card | None:
     if message_type in MEDIA:
         return _medium(message_type, data, content)
     make = CARDS.get(message_type)
-    return make(data) if make else None
+    card = make(data) if make else None
+    if card and not card.title:
+        card.title = shorten(one_line(content), LONGEST)
+    return card
 
 
 def notes_on(payload: object) -> Iterator[str]:
@@ -151,13 +154,13 @@ def _order(data: Json) -> Card:
         )
         for line in lines
     ]
-    return Card(_("Order"), "shopping_cart", _text(data.get("text")) or _text(data.get("order_text")), facts)
+    return Card("", "shopping_cart", _text(data.get("text")) or _text(data.get("order_text")), facts)
 
 
 def _interactive(data: Json) -> Card | None:
     kind = _text(data.get("type"))
     if kind == "nfm_reply":
-        return Card(_("Answers to a form"), "assignment", "", list(_answers(data)))
+        return Card("", "assignment", _("Answers to a form"), list(_answers(data)))
     if kind.endswith("_reply"):
         return Card(_("Chosen from what was offered"), "touch_app", _text(_dig(data, kind, "description")))
     action = data.get("action")

@@ -96,7 +96,12 @@ def test_a_quote_shows_what_it_quotes(page: Page, lead: Contact) -> None:  # noq
 
 def test_a_typed_time_is_sent_with_its_zone(page: Page, lead: Contact) -> None:  # noqa: F811
     sent: list[Any] = []
-    page.route("**/do/follow-up/", lambda route: (sent.append(route.request.post_data), route.abort())[-1])
+
+    def keep(route: Any) -> None:
+        sent.append(route.request.post_data)
+        route.abort()
+
+    page.route("**/do/follow-up/", keep)
     page.goto(address(lead))
     page.click("#later >> text=Plan one")
     page.fill("#follow-up-due", "2030-01-02T09:00")

@@ -113,7 +113,10 @@ def bubble(page: str, message: Message) -> str:
         ("message-received-button", "A button was tapped Sí, me interesa"),
         ("message-received-interactive-button-reply", "Chosen from what was offered"),
         ("message-received-interactive-list-reply", "Lebar dada 54 cm Ukuran L"),
-        ("message-received-interactive-flow-reply", "acepta Yes nombre Dana presupuesto 1500"),
+        (
+            "message-received-interactive-flow-reply",
+            "Form: registro_lead Answers to a form acepta Yes nombre Dana presupuesto 1500",
+        ),
         ("message-received-referral-ctwa", "Zapatillas -30% Came from an ad"),
         ("message-received-referred-product", "About the product"),
         ("message-received-unsupported", "A message that cannot be shown here"),
@@ -513,10 +516,10 @@ def test_everything_that_people_did_is_one_list_the_newest_first(
     desk: Client, cast: Cast, ana: User, lead: Contact
 ) -> None:
     bob = make_user("bob", cast.workspaces["lima"], first_name="Bob", last_name="Ross")
-    here = {"workspace": lead.workspace, "contact": lead, "by": ana}
+    here: dict[str, Any] = {"workspace": lead.workspace, "contact": lead, "by": ana}
     CustomField.objects.create(workspace=lead.workspace, key="size", label="Size")
     lead.change_status("qualified", by=ana, reason="asked for a price")
-    rows = [
+    rows: list[tuple[str, dict[str, Any]]] = [
         ("owner", {"after": bob.pk}), ("tags", {"before": ["a", "b"], "after": ["b", "c"]}),
         ("name", {"before": "M", "after": "Maria"}), ("field", {"field": "size", "after": "L"}),
         ("follow_up", {"after": {"due_at": AT.isoformat(), "remark": "call"}}),
