@@ -12,9 +12,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from contacts import showing
+from contacts.bubbles import TICKS
 from contacts.lead_views import CLOSED, CLOSING, WINDOW, waiting_since, wrote_since_closed
 from contacts.models import Contact, Conversation, FollowUp, LeadStatus
-from contacts.timeline import TICKS, Newest, newest_messages
+from contacts.timeline import Newest, newest_messages
 
 COLOURS = {
     LeadStatus.NEW: "info",

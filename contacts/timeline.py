@@ -1,117 +1,31 @@
-"""The messages of a lead as its page shows them: bubbles and lines, oldest first, in a fixed number of queries."""
+"""The messages of a lead as its page shows them, oldest first: one statement, however many there are."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q
-from django.db.models.functions import Left, Length
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import BooleanField, Case, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import JSONObject, Left, Length
 from django.utils.translation import gettext as _
 
+from contacts.bubbles import LONGEST, Bubble, place
 from contacts.models import Contact, Message
-from contacts.preview import file_name, label, preview, shorten
+from contacts.preview import preview
 
-PAGE = 100
-# Of a longer text the page shows the beginning and a link to the rest.
-LONGEST = 5000
-QUOTE = 120
-LINES = ("system", "request_welcome")
+PAGE = 50
 
 _BEFORE = re.compile(r"(-?\d{1,17})-(\d{1,18})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-TICKS = {
-    "pending": ("schedule", "Waiting to be sent"),
-    "sent": ("check", "Sent"),
-    "delivered": ("done_all", "Delivered"),
-    "read": ("done_all", "Read"),
-    "failed": ("error", "Not delivered"),
-}
-
-
-@dataclass(slots=True)
-class Entry:
-    """One bubble, or one centred line."""
-
-    row: dict[str, Any]
-    quote: str | None = None
-    reactions: list[str] = field(default_factory=list)
-
-    @property
-    def pk(self) -> int:
-        return int(self.row["id"])
-
-    @property
-    def at(self) -> datetime:
-        at: datetime = self.row["sent_at"]
-        return at
-
-    @property
-    def is_line(self) -> bool:
-        return self.row["message_type"] in LINES
-
-    @property
-    def is_ours(self) -> bool:
-        return bool(self.row["direction"] == Message.Direction.OUTBOUND)
-
-    @property
-    def is_deleted(self) -> bool:
-        return self.row["revoked_at"] is not None
-
-    @property
-    def is_edited(self) -> bool:
-        return self.row["edited_at"] is not None or self.row["message_type"] == "edit"
-
-    @property
-    def is_from_phone(self) -> bool:
-        return self.is_ours and self.row["origin"] == "business_app"
-
-    @property
-    def medium(self) -> str:
-        """ "📄 offer.pdf" or "📷 Photo"; "" for mere words."""
-        emoji, word = self._label
-        return f"{emoji} {file_name(self.row['payload']) or word}".strip()
-
-    @property
-    def text(self) -> str:
-        """The words, without what the medium's label says already."""
-        content: str = self.row["text"]
-        said = {self._label[1], file_name(self.row["payload"])}
-        return self.row["spoken"] or ("" if self.medium and content in said else content)
-
-    @property
-    def is_cut(self) -> bool:
-        return int(self.row["length"]) > LONGEST
-
-    @property
-    def tick(self) -> str:
-        return TICKS.get(self.row["status"], ("", ""))[0] if self.is_ours else ""
-
-    @property
-    def tick_meaning(self) -> str:
-        return TICKS.get(self.row["status"], ("", ""))[1]
-
-    @property
-    def failure(self) -> str | None:
-        """Why it did not arrive, None if it did."""
-        if not self.is_ours or self.row["status"] != Message.Status.FAILED:
-            return None
-        return self.row["error_message"] or (
-            f"Error {self.row['error_code']}" if self.row["error_code"] else ""
-        )
-
-    @property
-    def _label(self) -> tuple[str, str]:
-        return label(self.row["message_type"], self.row["payload"], self.row["text"])
-
 
 @dataclass(slots=True)
 class Timeline:
-    entries: list[Entry]
+    entries: list[Bubble]
     # Where the page of older messages begins; "" if there are none.
     older: str
     is_newest: bool
@@ -119,106 +33,83 @@ class Timeline:
 
 def timeline(lead: Contact, before: str = "") -> Timeline:
     """The newest messages of the lead, or the newest of those before a `Timeline.older`."""
-    rows, older = _rows(lead, _moment(before))
-    entries = [Entry(row) for row in rows]
-    _quote(lead, entries)
-    _react(lead, entries)
-    return Timeline(entries, older, is_newest=_moment(before) is None)
+    moment = _moment(before)
+    found = list(_rows(lead, moment)[: PAGE + 1])
+    rows = found[:PAGE][::-1]
+    older = place(rows[0]["sent_at"], rows[0]["id"]) if len(found) > PAGE else ""
+    return Timeline([Bubble(row) for row in rows], older, is_newest=moment is None)
 
 
 COLUMNS = (
-    "id", "phone_number_id", "kapso_message_id", "direction", "message_type", "payload", "origin", "status", "sent_at",
+    "id", "phone_number_id", "kapso_message_id", "direction", "message_type", "origin", "status", "sent_at", "referral",
     "error_code", "error_message", "reply_to_kapso_id", "target_kapso_id", "edited_at", "revoked_at",
 )  # fmt: skip
 
 
-def _rows(lead: Contact, before: tuple[datetime, int] | None) -> tuple[list[dict[str, Any]], str]:
-    """A page of rows, oldest first, and where the next older page begins.
+def _rows(lead: Contact, before: tuple[datetime, int] | None) -> QuerySet[Message, dict[str, Any]]:
+    """Newest first, each with what it quotes and the reactions to it.
 
     Reactions and revokes act on a bubble; an edit is one itself only while its original is unknown.
     """
-    target = Message.objects.filter(
-        phone_number=OuterRef("phone_number"), kapso_message_id=OuterRef("target_kapso_id")
-    )
-    newer_edit = Message.objects.filter(
-        phone_number=OuterRef("phone_number"),
-        target_kapso_id=OuterRef("target_kapso_id"),
-        message_type="edit",
-        sent_at__gt=OuterRef("sent_at"),
+    of_number = Message.objects.filter(phone_number=OuterRef("phone_number"))
+    target = of_number.filter(kapso_message_id=OuterRef("target_kapso_id"))
+    newer_edit = of_number.filter(
+        target_kapso_id=OuterRef("target_kapso_id"), message_type="edit", sent_at__gt=OuterRef("sent_at")
     ).exclude(target_kapso_id="")
+    # Scalar subqueries: PostgreSQL would answer an EXISTS from a hash of the whole table for the sake of one edit.
     messages = (
         Message.objects.filter(contact=lead, workspace=lead.workspace_id)
+        .alias(original=Subquery(target.values("pk")[:1]), newer=Subquery(newer_edit.values("pk")[:1]))
         .exclude(message_type__in=("reaction", "revoke"))
-        .exclude(Q(message_type="edit") & (Exists(target) | Exists(newer_edit)))
+        .exclude(message_type="edit", original__isnull=False)
+        .exclude(message_type="edit", newer__isnull=False)
     )
     if before:
         at, pk = before
         messages = messages.filter(Q(sent_at__lt=at) | Q(sent_at=at, id__lt=pk), sent_at__lte=at)
-    page = messages.order_by("-sent_at", "-id").values(
+    rows: QuerySet[Message, dict[str, Any]] = messages.order_by("-sent_at", "-id").values(
         *COLUMNS,
+        number=F("phone_number__display_phone_number"),
+        number_id=F("phone_number__phone_number_id"),
         text=Left("content", LONGEST),
         length=Length("content") + Length("transcript"),
         spoken=Left("transcript", LONGEST),
+        data=_DATA,
+        quoted=Subquery(_quoted(lead, of_number)),
+        reactions=ArraySubquery(_reactions(lead, of_number)),
     )
-    found: list[dict[str, Any]] = list(page[: PAGE + 1])
-    rows = found[:PAGE][::-1]
-    return rows, _cursor(rows[0]) if len(found) > PAGE else ""
+    return rows
 
 
-def _quote(lead: Contact, entries: Iterable[Entry]) -> None:
-    """Show with each reply the beginning of what it replies to, as far as that is known."""
-    replies = {entry.row["reply_to_kapso_id"] for entry in entries} - {""}
-    quoted = Message.objects.filter(contact=lead, **_addressed(entries, replies)).values(
-        "phone_number_id", "kapso_message_id", "message_type", "payload", "revoked_at",
-        text=Left("content", LONGEST), spoken=Left("transcript", LONGEST),
-    )  # fmt: skip
-    texts = {
-        (row["phone_number_id"], row["kapso_message_id"]): shorten(
-            preview(
-                row["message_type"],
-                row["text"],
-                transcript=row["spoken"],
-                payload=row["payload"],
-                is_deleted=row["revoked_at"] is not None,
+# A text's payload is the text once more, however long; only what stands around it is of use.
+_DATA = Case(When(message_type="text", then=JSONObject(context=F("payload__context"))), default=F("payload"))
+
+
+def _quoted(lead: Contact, of_number: QuerySet[Message]) -> QuerySet[Message, Any]:
+    """The beginning of what a message replies to, as far as that is known."""
+    here = of_number.filter(kapso_message_id=OuterRef("reply_to_kapso_id"), contact=lead)
+    return here.values_list(
+        JSONObject(
+            id="id",
+            direction="direction",
+            sent_at="sent_at",
+            type="message_type",
+            text=Left("content", 1000),
+            spoken=Left("transcript", 1000),
+            voice=F("payload__voice"),
+            is_deleted=Case(
+                When(revoked_at__isnull=False, then=Value(True)), default=False, output_field=BooleanField()
             ),
-            QUOTE,
         )
-        for row in quoted
-    }
-    for entry in entries:
-        if target := entry.row["reply_to_kapso_id"]:
-            entry.quote = texts.get((entry.row["phone_number_id"], target), "")
-
-
-def _react(lead: Contact, entries: Iterable[Entry]) -> None:
-    """Each side's newest reaction to a message; an empty one takes the former back (CONTRACT.md 10.3)."""
-    reactions = (
-        Message.objects.filter(
-            message_type="reaction",
-            **_addressed(entries, {entry.row["kapso_message_id"] for entry in entries}, "target_kapso_id"),
-        )
-        .filter(Q(contact=lead) | Q(contact=None))
-        .order_by("sent_at", "kapso_message_id")
-        .values_list("phone_number_id", "target_kapso_id", "direction", "payload__emoji")
     )
-    newest = {(number, target, side): emoji for number, target, side, emoji in reactions}
-    for entry in entries:
-        here = (entry.row["phone_number_id"], entry.row["kapso_message_id"])
-        found = (newest.get((*here, side)) for side in Message.Direction)
-        entry.reactions = [emoji for emoji in found if isinstance(emoji, str) and emoji.strip()]
 
 
-def _addressed(
-    entries: Iterable[Entry], wamids: set[str], column: str = "kapso_message_id"
-) -> dict[str, Any]:
-    return {
-        "phone_number__in": {entry.row["phone_number_id"] for entry in entries},
-        f"{column}__in": wamids,
-    }
-
-
-def _cursor(row: dict[str, Any]) -> str:
-    return f"{(row['sent_at'] - _EPOCH) // timedelta(microseconds=1)}-{row['id']}"
+def _reactions(lead: Contact, of_number: QuerySet[Message]) -> QuerySet[Message, Any]:
+    """Each side's newest reaction to a message."""
+    here = of_number.filter(message_type="reaction", target_kapso_id=OuterRef("kapso_message_id"))
+    mine = here.filter(Q(contact=lead) | Q(contact=None)).exclude(target_kapso_id="")
+    newest = mine.order_by("direction", "-sent_at", "-kapso_message_id").distinct("direction")
+    return newest.values_list(JSONObject(direction="direction", emoji=F("payload__emoji")))
 
 
 def _moment(before: str) -> tuple[datetime, int] | None:

@@ -14,6 +14,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max, Q, QuerySet
+from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext as _
 
 from contacts import notifying
@@ -193,9 +194,17 @@ def _take_handoffs(row: Contact, lead: Contact, by: User | None) -> LeadChange |
 
 
 def mark_read(lead: Contact) -> bool:
-    """The team has read what the customer wrote, as far as `lead` was loaded; what came since is unread."""
-    if lead.last_inbound_at is None:
+    """The team has read what the customer wrote, as far as `lead` was loaded; what came since is unread.
+
+    A lead that a webhook has locked just now stays unread until it is opened again: a page waits for nobody.
+    """
+    wrote_at = lead.last_inbound_at
+    if wrote_at is None or (lead.read_at and lead.read_at >= wrote_at):
         return False
-    unread = Q(read_at=None) | Q(read_at__lt=lead.last_inbound_at)
-    read = Contact.objects.filter(unread, pk=lead.pk).update(read_at=lead.last_inbound_at)
-    return bool(read)
+    free = RawSQL(UNREAD_AND_FREE, [lead.pk, wrote_at])  # noqa: S611 - a constant, with parameters
+    return bool(Contact.objects.filter(pk__in=free).update(read_at=wrote_at))
+
+
+UNREAD_AND_FREE = """
+SELECT id FROM contacts_contact WHERE id = %s AND (read_at IS NULL OR read_at < %s) FOR NO KEY UPDATE SKIP LOCKED
+"""

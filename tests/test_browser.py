@@ -159,18 +159,6 @@ def test_a_delivery_fits_a_phone(page: Page, kapso: Kapso) -> None:
     assert fits(page)
 
 
-def test_a_status_is_changed_with_the_keyboard(page: Page, cast: Cast) -> None:
-    lead = talk(cast)
-    page.goto(f"{LEADS}{lead.pk}/change/")
-    page.focus("#id_lead_status")
-    page.keyboard.press("ArrowDown")
-    page.focus("#id_name")
-    with page.expect_navigation():
-        page.keyboard.press("Enter")
-    lead.refresh_from_db()
-    assert lead.lead_status == "qualified"
-
-
 def test_search_is_one_key_away(page: Page, cast: Cast) -> None:
     talk(cast)
     make_lead(cast.workspaces["lima"], "Somebody else", last_activity_at=datetime.now(UTC))

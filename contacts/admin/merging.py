@@ -24,8 +24,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from contacts import merging, remembering, showing, suggesting
 from contacts.admin.tenancy import user_of, workspaces_of
 from contacts.merging import MergeRefused
-from contacts.models import Contact, ContactMerge, Conversation, LeadStatus, MergeDismissal, ProfileFact
-from contacts.replies import reply_addresses
+from contacts.models import Contact, ContactMerge, LeadStatus, MergeDismissal, ProfileFact
 from contacts.timeline import newest_messages
 
 Admin: TypeAlias = "ModelAdmin[Contact]"
@@ -34,7 +33,6 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 HISTORY = 20
 MATCHES = 20
-MOST_THREADS = 5
 BUSY = "The leads are busy: messages are just coming in. Nothing was changed. Please try again."
 
 
@@ -52,36 +50,6 @@ def urls(admin: Admin) -> list[URLPattern]:
         path(route, admin.admin_site.admin_view(partial(view, admin=admin)), name=f"contacts_contact_{name}")
         for route, name, view in views
     ]
-
-
-def shown_with(lead: Contact) -> dict[str, Any]:
-    """What a lead's page shows of all this: hints, history, and whom replies reach."""
-    merges = ContactMerge.objects.of(lead).select_related("survivor", "merged", "by", "undone_by")[:HISTORY]
-    threads = list(
-        Conversation.objects.filter(contact=lead)
-        .select_related("phone_number", "contact")
-        .order_by(F("last_message_at").desc(nulls_last=True))[:MOST_THREADS]
-    )
-    addresses = reply_addresses(threads)
-    return {
-        "alike": [
-            {"other": suggestion.other_than(lead), "reasons": suggestion.reasons}
-            for suggestion in suggesting.suggestions_for(lead)
-        ],
-        "merges": [
-            {"merge": merge, "was": name_of(merge.merged), "can_undo": _can_undo(merge)} for merge in merges
-        ],
-        "replies": [
-            {
-                "number": thread.phone_number,
-                "to": showing.phone(address.phone)
-                or address.user_id
-                or "Nobody: no phone or user ID is known",
-            }
-            for thread in threads
-            if (address := addresses[thread.pk])
-        ],
-    }
 
 
 def name_of(lead: Contact) -> str:
@@ -131,7 +99,10 @@ def pick(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
         lead=lead,
         term=term,
         found=[{"other": other, "newest": newest.get(other.pk)} for other in found],
-        alike=shown_with(lead)["alike"] if not term else [],
+        alike=[
+            {"other": suggestion.other_than(lead), "reasons": suggestion.reasons}
+            for suggestion in (suggesting.suggestions_for(lead) if not term else [])
+        ],
     )
 
 

@@ -1,10 +1,9 @@
-// Times in the zone of whoever looks; a conversation opens at its newest message. Works without: pages show server time.
+// Times in the zone of whoever looks. Works without: pages show server time.
 (() => {
   "use strict";
   const format = (options) => new Intl.DateTimeFormat(undefined, options);
   const full = format({ dateStyle: "medium", timeStyle: "short" });
   const clock = format({ hour: "2-digit", minute: "2-digit" });
-  const day = format({ weekday: "short", day: "numeric", month: "short", year: "numeric" });
 
   function localise(root) {
     for (const time of root.querySelectorAll("time[datetime]")) {
@@ -13,21 +12,6 @@
       time.title = full.format(at);
       if (time.dataset.local === "full") time.textContent = full.format(at);
       if (time.dataset.local === "clock") time.textContent = clock.format(at);
-    }
-  }
-
-  function drawDays(talk) {
-    talk.querySelectorAll(".talk-day").forEach((line) => line.remove());
-    let former = "";
-    for (const entry of talk.querySelectorAll("[data-at]")) {
-      const today = day.format(new Date(entry.dataset.at));
-      if (today !== former) {
-        const line = document.createElement("li");
-        line.className = "talk-day";
-        line.textContent = today;
-        entry.before(line);
-      }
-      former = today;
     }
   }
 
@@ -42,13 +26,11 @@
 
   // Rows that came later (list.js).
   document.addEventListener("leads:changed", (event) => localise(event.target));
+  // For pieces of a page that come later.
+  window.leadcrm = { ...window.leadcrm, localise };
 
   document.addEventListener("DOMContentLoaded", () => {
     localise(document);
-    document.querySelectorAll(".talk").forEach((talk) => {
-      drawDays(talk);
-      talk.scrollTop = talk.scrollHeight;
-    });
     document.querySelectorAll("[data-copies]").forEach(copyOnClick);
   });
 })();

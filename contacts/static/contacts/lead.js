@@ -1,0 +1,99 @@
+// A lead's page: days in the reader's zone, older messages in place, and typed times sent with their zone.
+// Works without: the link to older messages opens a page of them, and times are those of the user's setting.
+(() => {
+  "use strict";
+  const day = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", year: "numeric" });
+
+  function drawDays(talk) {
+    talk.querySelectorAll(".talk-day").forEach((line) => line.remove());
+    let former = "";
+    for (const entry of talk.querySelectorAll("[data-at]")) {
+      const today = day.format(new Date(entry.dataset.at));
+      if (today !== former) {
+        const line = document.createElement("li");
+        line.className = "talk-day";
+        line.textContent = today;
+        const above = entry.previousElementSibling;
+        (above?.classList.contains("talk-new") ? above : entry).before(line);
+      }
+      former = today;
+    }
+  }
+
+  // What is in view stays where it is, while older messages are put above it.
+  async function loadOlder(talk, link) {
+    if (link.ariaBusy === "true") return;
+    link.ariaBusy = "true";
+    const answer = await fetch(link.dataset.older).catch(() => null);
+    if (!answer?.ok || answer.redirected) {
+      window.location.assign(link.href);
+      return;
+    }
+    const piece = document.createElement("template");
+    piece.innerHTML = await answer.text();
+    const held = document.activeElement === link;
+    const below = talk.scrollHeight - talk.scrollTop;
+    link.closest("li").replaceWith(piece.content);
+    window.leadcrm.localise(talk);
+    drawDays(talk);
+    talk.scrollTop = talk.scrollHeight - below;
+    if (held) talk.focus({ preventScroll: true });
+    watch(talk);
+  }
+
+  function watch(talk) {
+    const link = talk.querySelector("[data-older]");
+    if (!link) return;
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      loadOlder(talk, link);
+    });
+    const seen = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      seen.disconnect();
+      loadOlder(talk, link);
+    }, { root: talk });
+    seen.observe(link);
+  }
+
+  function open(talk) {
+    drawDays(talk);
+    const wanted = window.location.hash.startsWith("#m") && document.getElementById(window.location.hash.slice(1));
+    if (wanted) wanted.scrollIntoView({ block: "center" });
+    else talk.scrollTop = talk.scrollHeight;
+    talk.addEventListener("click", (event) => {
+      const quote = event.target.closest("[data-quotes]");
+      const quoted = quote && document.getElementById(quote.dataset.quotes);
+      if (!quoted) return;
+      event.preventDefault();
+      quoted.scrollIntoView({ block: "center" });
+      quoted.classList.add("shown");
+      setTimeout(() => quoted.classList.remove("shown"), 2000);
+    });
+    watch(talk);
+  }
+
+  // Two fields may have the name: the date, and the button of a named step, which is last and counts.
+  function sendZone(form) {
+    form.addEventListener("formdata", (event) => {
+      for (const field of form.querySelectorAll("input[type=datetime-local]")) {
+        const value = event.formData.getAll(field.name).pop();
+        const at = new Date(value);
+        const isTime = value === field.value && !Number.isNaN(at.getTime());
+        event.formData.set(field.name, isTime ? at.toISOString() : value);
+      }
+    });
+  }
+
+  function askFirst(form) {
+    form.addEventListener("submit", (event) => {
+      if (!window.confirm(form.dataset.confirm)) event.preventDefault();
+    });
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll(".talk").forEach(open);
+    document.querySelectorAll(".lead-panels form").forEach(sendZone);
+    document.querySelectorAll("form[data-confirm]").forEach(askFirst);
+  });
+})();
