@@ -113,7 +113,7 @@ class Row:
         return COLOURS[LeadStatus(self.lead.lead_status)]
 
     @property
-    def tick(self) -> tuple[str, str] | None:
+    def tick(self) -> tuple[str, object] | None:
         """Icon and meaning of how far our message came."""
         return TICKS.get(self.newest.status) if self.newest else None
 
