@@ -68,6 +68,19 @@ SECURE_HSTS_PRELOAD = HTTPS
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 
+
+def site_url() -> str:
+    """Where people reach this site, for links in mails: as told, else the first host that it may be asked for by."""
+    if told := env.str("SITE_URL", "").rstrip("/"):
+        return told
+    named = [host for host in ALLOWED_HOSTS if not host.startswith((".", "*"))]
+    if TRYING_OUT or not named:
+        return f"http://127.0.0.1:{PORT}"
+    return f"{'https' if HTTPS else 'http'}://{named[0]}"
+
+
+SITE_URL = site_url()
+
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
@@ -203,8 +216,15 @@ UNFOLD = {
     "SITE_SYMBOL": "forum",
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "leadcrm.admin.dashboard",
-    "STYLES": [lambda _: static("contacts/admin.css")],
-    "SCRIPTS": [lambda _: static("contacts/admin.js")],
+    "GLOBAL_CALLBACK": "contacts.admin.notifications.bell",
+    "STYLES": [
+        lambda _: static("contacts/admin.css"),
+        lambda _: static("contacts/told.css"),
+    ],
+    "SCRIPTS": [
+        lambda _: static("contacts/admin.js"),
+        lambda _: static("contacts/told.js"),
+    ],
     "SIDEBAR": {
         "navigation": [
             {
