@@ -216,7 +216,7 @@ UNFOLD = {
     "SITE_SYMBOL": "forum",
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "leadcrm.admin.dashboard",
-    "GLOBAL_CALLBACK": "contacts.admin.notifications.bell",
+    "GLOBAL_CALLBACK": "leadcrm.welcome.every_page",
     "STYLES": [
         lambda _: static("contacts/admin.css"),
         lambda _: static("contacts/told.css"),

@@ -11,12 +11,14 @@ from kapso_sync import pages
 from kapso_sync.people_views import people_urls
 from kapso_sync.views import KapsoWebhookView
 from leadcrm import health
+from leadcrm.welcome import welcome_urls
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("webhooks/kapso/", KapsoWebhookView.as_view(), name="kapso-webhook"),
     path("admin/", include(people_urls())),
     path("admin/", include(notification_urls())),
+    path("admin/", include(welcome_urls())),
     path("metrics", health.metrics, name="metrics"),
     path("admin/numbers-health/", admin.site.admin_view(pages.numbers_health), name="numbers-health"),
     path("admin/drift/", admin.site.admin_view(pages.drift), name="drift"),

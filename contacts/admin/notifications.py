@@ -33,7 +33,7 @@ def notification_urls() -> list[URLPattern]:
 
 
 def bell(request: HttpRequest) -> dict[str, Any]:
-    """For every page of the admin (UNFOLD, GLOBAL_CALLBACK); asked only where a bell is drawn."""
+    """What a page needs to draw the bell. It is counted only where one is drawn."""
     return {"unread_notifications": _counted_once(request)}
 
 

@@ -1,4 +1,5 @@
-// The bell of a page that stays open: asked again when somebody comes back to it, at most every half minute.
+// The bell of a page that stays open: asked again when somebody comes back to it, at most every half minute. And the
+// first steps.
 (() => {
   "use strict";
   const PAUSE = 30_000;
@@ -13,6 +14,13 @@
     const next = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-bell]");
     if (next) bell.replaceWith(next);
   }
+
+  // The zone of whoever creates a workspace is most often the workspace's.
+  document.addEventListener("DOMContentLoaded", () => {
+    const field = document.querySelector("input[data-own-zone]");
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (field && zone) field.value = zone;
+  });
 
   const ring = () => ringAgain().catch(() => {}); // the network is away: the next time
   document.addEventListener("visibilitychange", ring);
