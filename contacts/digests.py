@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 Digest = Preferences.Digest
 
+# Where a person chooses how they are told.
+PREFERENCES = "/admin/preferences/"
 # In the morning of whoever wants one a day; a worker that was down makes up for it until noon.
 MORNING, NOON = 8, 12
 # What is older is no news by mail: the page has it.
@@ -177,7 +179,7 @@ def _written(address: str, rows: Sequence[told.Told], *, more: int) -> EmailMult
         "rows": [(unlinked(row.headline), unlinked(row.text), settings.SITE_URL + row.link) for row in rows],
         "more": more,
         "all": settings.SITE_URL + reverse("notifications"),
-        "preferences": settings.SITE_URL + _preferences_page(),
+        "preferences": settings.SITE_URL + PREFERENCES,
         "subject": subject,
     }
     plain = render_to_string("contacts/digest.txt", context)
@@ -186,11 +188,6 @@ def _written(address: str, rows: Sequence[told.Told], *, more: int) -> EmailMult
     )
     message.attach_alternative(render_to_string("contacts/digest.html", context), "text/html")
     return message
-
-
-def _preferences_page() -> str:
-    """Where a person chooses how they are told."""
-    return reverse("notifications")
 
 
 def _post(message: EmailMultiAlternatives) -> bool:

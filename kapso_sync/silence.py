@@ -14,4 +14,8 @@ def tell_of_silence(now: datetime) -> None:
     numbers = PhoneNumber.objects.filter(is_active=True).defer("webhook_secret")
     for picture in watching.pictures(numbers, now):
         if picture.silence and picture.last_at:
-            notifying.number_silent(picture.number, since=picture.last_at, what=f"{picture.silence}.")
+            notifying.number_silent(picture.number, since=picture.last_at, what=_sentence(picture.silence))
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."

@@ -27,10 +27,6 @@ from kapso_sync.signature import BadSignature, SecretUnreadable, served_numbers
 logger = logging.getLogger(__name__)
 
 
-# Why a request is refused that is not signed by us; counted under these words.
-UNSIGNED = "There is no X-Webhook-Signature."
-WRONGLY_SIGNED = "The signature matches no secret of this number, nor a project-wide one."
-
 # A body that names more numbers than anybody has is not asked about: only a project-wide secret can have signed it.
 MOST_NUMBERS = 1000
 
@@ -127,7 +123,11 @@ def _verify(request: Request, body: bytes, numbers: list[PhoneNumber]) -> list[s
         logger.warning(
             "refused a webhook: not signed with a secret of ours (from %s)", request.META.get("REMOTE_ADDR")
         )
-        raise Refused(401, WRONGLY_SIGNED if signature else UNSIGNED) from error
+        if not signature:
+            raise Refused(401, "There is no X-Webhook-Signature.") from error
+        raise Refused(
+            401, "The signature matches no secret of this number, nor a project-wide one."
+        ) from error
     except SecretUnreadable as error:
         logger.error("a number's webhook secret cannot be decrypted: check ENCRYPTION_KEYS or enter it again")
         raise Refused(503, "The secret of this number cannot be read. Send it again later.") from error

@@ -19,9 +19,12 @@ from contacts.models import PhoneNumber, Workspace
 from kapso_sync import counting
 from kapso_sync.models import AnswerCount, Tally, WebhookDelivery
 from kapso_sync.tallies import ANSWERS_KEPT, tallies
-from kapso_sync.views import UNSIGNED, WRONGLY_SIGNED
 
 Status = WebhookDelivery.Status
+
+# The reasons under which kapso_sync.views refuses what is not signed by us, as they are counted.
+UNSIGNED = "There is no X-Webhook-Signature."
+WRONGLY_SIGNED = "The signature matches no secret of this number, nor a project-wide one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,9 @@ def steps() -> list[Step]:
     """In their order. What follows on a step that is not done has no page yet."""
     over = is_over()
     number = PhoneNumber.objects.order_by("-pk").first()
+    has_workspace = number is not None or Workspace.objects.exists()
     done = {
-        "workspace": over or number is not None or Workspace.objects.exists(),
+        "workspace": has_workspace,
         "number": number is not None,
         "webhook": over or bool(number and number.webhook_secret),
         "waiting": over,
@@ -64,7 +68,13 @@ def steps() -> list[Step]:
     }
     following = next((key for key in done if not done[key]), "")
     return [
-        Step(key, titles[key], page_of(key, number), is_done, key == following)
+        Step(
+            key,
+            titles[key],
+            page_of(key, number) if has_workspace or key == following else "",
+            is_done,
+            key == following,
+        )
         for key, is_done in done.items()
     ]
 
@@ -139,7 +149,8 @@ def _unsigned(count: int) -> Trouble | None:
 def _of_nobody(wrong: int, unsigned: int, now: datetime) -> Trouble | None:
     """Wrongly signed ones that name no number of ours: all that were refused but for those of our numbers."""
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    answers = AnswerCount.objects.filter(http_status=401, minute__gte=today)
+    ours = PhoneNumber.objects.values("phone_number_id")
+    answers = AnswerCount.objects.filter(phone_number_id__in=ours, http_status=401, minute__gte=today)
     known = answers.aggregate(count=Sum("count", default=0))["count"]
     count = wrong + unsigned - known
     if wrong == 0 or count <= 0:

@@ -139,9 +139,11 @@ def waiting_step(request: HttpRequest, number_id: int) -> HttpResponseBase:
 
 @require_GET
 def heard_yet(request: HttpRequest, number_id: int) -> HttpResponseBase:
-    """The part of the page that asks again every other second, until a signed event is here."""
+    """The part of the page that asks again every other second. Once a signed event is here, all of it is new."""
     number = get_object_or_404(PhoneNumber.objects.defer("webhook_secret"), pk=number_id)
-    return TemplateResponse(request, "leadcrm/listening.html", _listening(number))
+    context = _listening(number)
+    headers = {"HX-Refresh": "true"} if context["delivery"] else None
+    return TemplateResponse(request, "leadcrm/listening.html", context, headers=headers)
 
 
 def _listening(number: PhoneNumber) -> dict[str, Any]:

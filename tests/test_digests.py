@@ -15,9 +15,13 @@ from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.locmem import EmailBackend
 from django.db import connection
 from django.test import override_settings
+from django.utils import timezone
+from procrastinate.contrib.django import app
 
-from contacts import digests, notifying
+from contacts import digests, notifying, tasks
 from contacts.models import Contact, FollowUp, Membership, Note, Notification, Preferences, Workspace
+from kapso_sync.tasks import tell_of_silence_by_now
+from leadcrm import settings as site
 
 MORNING = datetime(2026, 6, 10, 13, 5, tzinfo=UTC)  # five past eight in Lima
 
@@ -215,7 +219,9 @@ def test_the_rest_of_very_many_is_counted(ana: User) -> None:
 def test_it_leads_to_where_it_is_turned_off(ana: User) -> None:
     tell(ana)
     digests.send_due(MORNING)
-    assert "Fewer of these mails, or none: https://crm.example.com/admin/" in str(only_mail().body)
+    assert "Fewer of these mails, or none: https://crm.example.com/admin/preferences/" in str(
+        only_mail().body
+    )
 
 
 HOSTILE = [
@@ -337,3 +343,53 @@ def test_it_is_written_in_the_persons_language(ana: User) -> None:
     tell(ana)
     digests.send_due(MORNING)
     assert '<html lang="es">' in html_of(only_mail())
+
+
+# Where links lead
+
+
+@pytest.mark.parametrize(
+    ("told", "hosts", "trying_out", "url"),
+    [
+        ("https://crm.example.com/", ["localhost"], True, "https://crm.example.com"),
+        ("", [".example.com", "crm.example.com"], False, "https://crm.example.com"),
+        ("", ["crm.example.com"], True, "http://127.0.0.1:8000"),
+        ("", ["*"], False, "http://127.0.0.1:8000"),
+    ],
+)
+def test_links_lead_to_the_site(
+    monkeypatch: pytest.MonkeyPatch, told: str, hosts: list[str], trying_out: bool, url: str
+) -> None:
+    if told:
+        monkeypatch.setenv("SITE_URL", told)
+    monkeypatch.setattr(site, "ALLOWED_HOSTS", hosts)
+    monkeypatch.setattr(site, "TRYING_OUT", trying_out)
+    monkeypatch.setattr(site, "HTTPS", not trying_out)
+    assert site.site_url() == url
+
+
+# In the background
+
+
+def test_a_worker_finds_what_is_to_be_done_again_and_again() -> None:
+    names = {periodic.task.name for periodic in app.periodic_registry.periodic_tasks.values()}
+    assert {
+        "contacts.tasks.give_out_in_turn",
+        "contacts.tasks.tell_people",
+        "contacts.tasks.forget_old_notifications",
+        "kapso_sync.tasks.tell_of_silence_by_now",
+    } <= names
+
+
+def test_a_turn_in_the_background_tells_of_follow_ups_first(ana: User, lima: Workspace) -> None:
+    lead = Contact.objects.create(workspace=lima, name="Maria", owner=ana)
+    FollowUp.objects.create(workspace=lima, contact=lead, due_at=timezone.now(), by=ana)
+    tasks.tell_people(0)
+    assert "Follow up on \u2068Maria\u2069" in str(only_mail().body)
+
+
+def test_the_other_turns_come_to_an_end(ana: User) -> None:
+    tasks.give_out_in_turn(0)
+    tasks.forget_old_notifications(0)
+    tell_of_silence_by_now(0)
+    assert (mail.outbox, Notification.objects.count()) == ([], 0)

@@ -268,7 +268,7 @@ def test_owners_and_managers_are_told_of_a_silence_once(desk: Desk) -> None:
     row = Notification.objects.first()
     assert row is not None
     assert row.key == f"{desk.numbers[LIMA].pk}:{last.isoformat()}"
-    assert row.text.startswith("nothing for 24 hours, though it was never quiet")
+    assert row.text.startswith("Nothing for 24 hours, though it was never quiet")
 
 
 def test_a_number_that_speaks_tells_nobody(desk: Desk) -> None:

@@ -274,6 +274,7 @@ def test_a_signed_event_turns_the_page_green(live_boss: Client, live_server: Any
     assert Kapso(live_server.url, secret=secret).post(message("a"), event=RECEIVED).status == 200
     green = poll(live_boss, number)
     assert ("listening is-heard" in green, "hx-get" in green) == (True, False)
+    assert live_boss.get(step_of(number, "waiting") + "heard/")["HX-Refresh"] == "true"
     assert live_boss.get(WELCOME).status_code == 200
 
 

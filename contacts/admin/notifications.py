@@ -42,7 +42,7 @@ def _counted_once(request: HttpRequest) -> Callable[[], int]:
 
     def count() -> int:
         if not counted:
-            counted.append(_unread(request).values("pk")[: MOST_COUNTED + 1].count())
+            counted.append(len(_unread(request).values_list("pk")[: MOST_COUNTED + 1]))
         return counted[0]
 
     return count
