@@ -183,9 +183,8 @@ def _written(address: str, rows: Sequence[told.Told], *, more: int) -> EmailMult
         "subject": subject,
     }
     plain = render_to_string("contacts/digest.txt", context)
-    message = EmailMultiAlternatives(
-        subject, plain, to=[address], headers={"Auto-Submitted": "auto-generated"}
-    )
+    headers = {"Auto-Submitted": "auto-generated", "List-Unsubscribe": f"<{context['preferences']}>"}
+    message = EmailMultiAlternatives(subject, plain, to=[address], headers=headers)
     message.attach_alternative(render_to_string("contacts/digest.html", context), "text/html")
     return message
 

@@ -17,6 +17,7 @@ from contacts.models import Contact, LeadChange, Membership, Notification, Role,
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.replaying import replay_in_batches
 from tests.builders import ANA, BEA, LIMA, SAOPAULO, Desk, batch, message, meta, sent
+from tests.test_rebuild_command import run
 
 RECENT = datetime.now(UTC).replace(microsecond=0)
 NOW = str(int(RECENT.timestamp()))
@@ -169,6 +170,17 @@ def test_a_replay_gives_nothing_out(desk: Desk) -> None:
     replay_in_batches(WebhookDelivery.objects.all())
     in_turn.give_out()
     assert (owners(), LeadChange.objects.count()) == ([None, None], 2)
+
+
+def test_a_rebuild_gives_nothing_out_and_takes_nothing_away(real_desk: Desk) -> None:
+    agents(real_desk, "ana", "ben")
+    turn_on(real_desk)
+    old, given, let_go = phones(3)
+    real_desk.told(message("a", LONG_AGO, phone=old), message("b", NOW, phone=given))
+    real_desk.told(message("c", NOW, phone=let_go))
+    Contact.objects.filter(phone=let_go).update(owner=None)
+    assert "FAILED" not in run("rebuild_crm")
+    assert (in_turn.give_out(), owners(), LeadChange.objects.count()) == (0, [None, "ana", None], 2)
 
 
 def test_whom_we_wrote_to_is_given_out_once_they_answer(desk: Desk) -> None:
