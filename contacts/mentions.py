@@ -7,7 +7,8 @@ import re
 from django.contrib.auth.models import User
 from django.db.models import Q
 
-from contacts.models import Membership, Note, Role
+from contacts.models import Membership, Note
+from contacts.rights import members_who_see
 
 # What a username is made of; an e-mail address names nobody.
 _NAMED = re.compile(r"(?<![\w.@+-])@([\w.@+-]{1,150})")
@@ -19,10 +20,8 @@ def mentioned(note: Note) -> list[User]:
     named = Q(pk__in=[])
     for name in _names(note.text):
         named |= Q(user__username__iexact=name)
-    members = Membership.objects.filter(named, workspace=note.workspace_id, user__is_active=True)
-    if note.contact.owner_id is not None:
-        sees_all = Q(workspace__agents_see_all=True) | Q(role__in=set(Role) - {Role.AGENT})
-        members = members.filter(sees_all | Q(user=note.contact.owner_id))
+    lead = note.contact.merged_into or note.contact
+    members = Membership.objects.filter(members_who_see(lead), named, user__is_active=True)
     found = members.exclude(user=note.by_id).select_related("user").order_by("user")
     return [member.user for member in found[:MOST]]
 

@@ -87,3 +87,10 @@ class Rights:
     def may_arrange(self, workspace_id: int) -> bool:
         """Settings, members, custom fields and tags of the workspace."""
         return workspace_id in self.where(Role.OWNER)
+
+
+def members_who_see(lead: Contact) -> Q:
+    """As `Rights.sees`, the other way round: the memberships whose users see the lead."""
+    sees_all = ~Q(role=Role.AGENT) | Q(workspace__agents_see_all=True)
+    sees = sees_all | Q(user=lead.owner_id) if lead.owner_id else Q()
+    return Q(workspace=lead.workspace_id) & sees

@@ -6,6 +6,7 @@ finished ones are deleted at once (`PROCRASTINATE_WORKER_DEFAULTS`).
 
 from __future__ import annotations
 
+from django.utils import timezone
 from procrastinate import JobContext
 from procrastinate.contrib.django import app
 from procrastinate.jobs import Status
@@ -13,6 +14,7 @@ from procrastinate.jobs import Status
 from kapso_sync.forgotten import drop_forgotten_shadows
 from kapso_sync.retention import clear_old_bodies
 from kapso_sync.retrying import retry_until_nothing_is_due
+from kapso_sync.silence import tell_of_silence
 
 
 # The sixth field is seconds: the shortest pauses are shorter than a minute. The queueing lock keeps turns from piling
@@ -33,6 +35,12 @@ def clear_bodies(timestamp: int) -> None:  # noqa: ARG001 - as above
 @app.task(queueing_lock="drop_shadows")
 def drop_shadows(timestamp: int) -> None:  # noqa: ARG001 - as above
     drop_forgotten_shadows()
+
+
+@app.periodic(cron="*/5 * * * *")
+@app.task(queueing_lock="tell_of_silence")
+def tell_of_silence_by_now(timestamp: int) -> None:  # noqa: ARG001 - as above
+    tell_of_silence(timezone.now())
 
 
 @app.periodic(cron="*/10 * * * *")

@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 
 from contacts.models import PhoneNumber
 from kapso_sync import counting, sync
-from kapso_sync.afterwards import ask_for_retries
+from kapso_sync.afterwards import ask_for_retries, ask_for_turns
 from kapso_sync.formats.reading import clean_text
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.signature import BadSignature, SecretUnreadable, served_numbers
@@ -79,6 +79,10 @@ class KapsoWebhookView(APIView):
         counting.answered(response, self.delivery, self.numbers)
         if self.delivery is not None:
             ask_for_retries(request, are_due=self.delivery.others_are_due)
+        if response.status_code == 200:
+            ask_for_turns(
+                request, {n.workspace_id for n in self.numbers or () if n.workspace.assigns_in_turn}
+            )
         return response
 
 
@@ -107,17 +111,20 @@ def _not_stored() -> Refused:
 def _candidates(delivery: WebhookDelivery) -> list[PhoneNumber]:
     """The numbers whose secrets may have signed this: the body is read for nothing else before it is trusted."""
     named = delivery.numbers_named[:MOST_NUMBERS]
-    numbers = PhoneNumber.objects.all()
+    numbers = PhoneNumber.objects.select_related("workspace")
     return list(numbers.filter(phone_number_id__in=named) if named else numbers.exclude(webhook_secret=""))
 
 
 def _verify(request: Request, body: bytes, numbers: list[PhoneNumber]) -> list[str] | None:
+    signature = request.headers.get("X-Webhook-Signature", "")
     try:
-        return served_numbers(body, request.headers.get("X-Webhook-Signature", ""), numbers)
+        return served_numbers(body, signature, numbers)
     except BadSignature as error:
         logger.warning(
             "refused a webhook: not signed with a secret of ours (from %s)", request.META.get("REMOTE_ADDR")
         )
+        if not signature:
+            raise Refused(401, "There is no X-Webhook-Signature.") from error
         raise Refused(
             401, "The signature matches no secret of this number, nor a project-wide one."
         ) from error

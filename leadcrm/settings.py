@@ -7,10 +7,12 @@ site insists on HTTPS (see `HTTPS`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from environs import Env, validate
@@ -67,6 +69,19 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
+
+
+def site_url() -> str:
+    """Where people reach this site, for links in mails: as told, else the first host that it may be asked for by."""
+    if told := env.str("SITE_URL", "").rstrip("/"):
+        return told
+    named = [host for host in ALLOWED_HOSTS if not host.startswith((".", "*"))]
+    if TRYING_OUT or not named:
+        return f"http://127.0.0.1:{PORT}"
+    return f"{'https' if HTTPS else 'http'}://{named[0]}"
+
+
+SITE_URL = site_url()
 
 INSTALLED_APPS = [
     "unfold",
@@ -195,6 +210,10 @@ def _menu_item(title: str, icon: str, page: str, **more: Any) -> dict[str, Any]:
     return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{page}_changelist")} | more
 
 
+def _asset(name: str) -> Callable[[HttpRequest], str]:
+    return lambda _: static(f"contacts/{name}")
+
+
 _FOR_SUPERUSERS = {"permission": "leadcrm.admin.is_superuser"}
 
 UNFOLD = {
@@ -203,17 +222,9 @@ UNFOLD = {
     "SITE_SYMBOL": "forum",
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "leadcrm.admin.dashboard",
-    "STYLES": [
-        lambda _: static("contacts/admin.css"),
-        lambda _: static("contacts/list.css"),
-        lambda _: static("contacts/work.css"),
-    ],
-    "SCRIPTS": [
-        lambda _: static("contacts/admin.js"),
-        lambda _: static("contacts/list.js"),
-        lambda _: static("contacts/work.js"),
-        lambda _: static("contacts/keys.js"),
-    ],
+    "GLOBAL_CALLBACK": "leadcrm.welcome.every_page",
+    "STYLES": [_asset(f"{name}.css") for name in ("admin", "list", "work", "told")],
+    "SCRIPTS": [_asset(f"{name}.js") for name in ("admin", "list", "work", "keys", "told")],
     "SIDEBAR": {
         "navigation": [
             {

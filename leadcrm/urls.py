@@ -6,16 +6,18 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from contacts.admin.notifications import notification_urls
 from kapso_sync import pages
 from kapso_sync.people_views import people_urls
 from kapso_sync.views import KapsoWebhookView
 from kapso_sync.why_views import why_urls
 from leadcrm import health
+from leadcrm.welcome import welcome_urls
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("webhooks/kapso/", KapsoWebhookView.as_view(), name="kapso-webhook"),
-    path("admin/", include([*people_urls(), *why_urls()])),
+    path("admin/", include([*people_urls(), *why_urls(), *notification_urls(), *welcome_urls()])),
     path("metrics", health.metrics, name="metrics"),
     path("admin/numbers-health/", admin.site.admin_view(pages.numbers_health), name="numbers-health"),
     path("admin/drift/", admin.site.admin_view(pages.drift), name="drift"),

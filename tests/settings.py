@@ -19,6 +19,7 @@ for name in (
     "METRICS_TOKEN",
     "PORT",
     "RETENTION_DAYS",
+    "SITE_URL",
     "TIME_ZONE",
 ):
     os.environ.pop(name, None)

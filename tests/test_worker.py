@@ -136,7 +136,8 @@ def test_a_worker_retries_what_is_due_and_leaves_no_jobs(desk: Desk, by_url: boo
     assert worker.returncode == 0, said
     assert "Traceback" not in said
     assert not ProcrastinateJob.objects.exclude(status="todo").exists()
-    assert ProcrastinateJob.objects.count() <= 1, "a turn that was due after the worker was told to stop"
+    # With the minute several turns are due.
+    assert ProcrastinateJob.objects.count() <= 5, "turns that were due after the worker was told to stop"
 
 
 def test_a_worker_waits_for_the_migrations(desk: Desk) -> None:

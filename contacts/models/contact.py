@@ -131,6 +131,12 @@ class Contact(models.Model):
                 condition=Q(merged_into=None),
                 name="contact_activity",
             ),
+            # Who is to be given out in turn (contacts.in_turn).
+            models.Index(
+                fields=["workspace", "created_at"],
+                condition=Q(owner=None, merged_into=None, lead_status="new", made_by_sync=True),
+                name="contact_in_turn",
+            ),
             # Who has the same e-mail (contacts.suggesting).
             models.Index(
                 F("workspace"),

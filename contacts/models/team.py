@@ -110,6 +110,9 @@ class Preferences(models.Model):
     time_zone = models.CharField(max_length=64, blank=True, default="")
     digest = models.CharField(max_length=10, choices=Digest, default=Digest.OFF)
     digested_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # The mail server refused so many in a row: not before then again (contacts.digests).
+    mail_failures = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
+    mail_not_before = models.DateTimeField(null=True, blank=True, editable=False)
 
     def __str__(self) -> str:
         return str(self.user)

@@ -58,6 +58,9 @@ class Workspace(models.Model):
     agents_see_all = models.BooleanField(default=True, db_default=True)
     # New leads go to the agents who are on, in turn.
     assigns_in_turn = models.BooleanField(default=False, db_default=False)
+    # Since when they do: older leads stay where they are (contacts.in_turn). A trigger keeps it, so that it also knows
+    # of what the ORM and plain SQL wrote.
+    in_turn_since = models.DateTimeField(null=True, blank=True, editable=False)
     # Salts the tombstones of the people who were erased here; "" as long as nobody was.
     tombstone_salt = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -80,6 +83,8 @@ class Membership(models.Model):
     role = models.CharField(max_length=10, choices=Role, default=Role.AGENT, db_default=Role.AGENT)
     # Whether they get leads in turn just now.
     takes_leads = models.BooleanField(default=True, db_default=True)
+    # When they last got one: whoever waits longest is next.
+    given_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = "member"
