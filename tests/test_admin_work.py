@@ -204,7 +204,11 @@ def test_who_may_only_look_changes_nothing(lead: Contact, client: Client) -> Non
     client.force_login(somebody(lead.workspace, "viewer", Role.VIEWER))
     before = everything_of(lead)
     for what, form in EVERYTHING.items():
-        assert do(client, lead, what, JSON, **form).status_code == 403
+        assert ask(client, lead, what, **form) == (
+            403,
+            {"error": "You may look at these leads, not change them."},
+        )
+        assert do(client, lead, what, **form).status_code == 403
     assert everything_of(lead) == before
 
 

@@ -60,7 +60,14 @@ def test_notes_and_follow_ups_are_made_in_place(page: Page, leads: list[Contact]
     page.fill(f"{form} [name=remark]", "Call")
     with page.expect_navigation():
         page.click(f"{form} button >> nth=1")
+    page.wait_for_selector("#work-said:has-text('Follow-up planned')")
     assert FollowUp.objects.get().remark == "Call"
+    year = datetime.now(UTC).year + 1
+    page.fill(f"{form} [type=datetime-local]", f"{year}-06-10T08:30")  # in Lima
+    with page.expect_navigation():
+        page.click(f"{form} button >> nth=0")
+    page.wait_for_selector("#work-said:has-text('Follow-up planned')")
+    assert FollowUp.objects.get().due_at == datetime(year, 6, 10, 13, 30, tzinfo=UTC)
 
 
 def test_what_was_typed_stays_when_it_is_refused(page: Page, leads: list[Contact]) -> None:

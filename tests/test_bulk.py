@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, connections
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -346,6 +349,51 @@ def test_after_ten_minutes_it_stays(lima: Workspace, rep: User) -> None:
     BulkChange.objects.update(at=timezone.now() - timedelta(minutes=9))
     undo(made, rep)
     assert column("tags", leads) == [[]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_undo_at_once_one_does(lima: Workspace, rep: User) -> None:
+    leads = make(lima, "new", "new")
+    made, gate = do(MoveAll("qualified"), leads, rep), Barrier(2)
+
+    def take_back(_: int) -> int:
+        try:
+            gate.wait()
+            return len(undo(made, rep).returned)
+        except Refused:
+            return 0
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(take_back, range(2))) == [0, 2]
+    assert StatusChange.objects.filter(reason="Undone").count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_and_one_changed_at_once_lose_nothing(lima: Workspace, rep: User, mate: User) -> None:
+    leads, gate = make(lima, *["new"] * 20), Barrier(2)
+    seen = planned(AssignAll(rep.pk), leads, rep).seen
+
+    def many() -> None:
+        gate.wait()
+        bulk.apply(AssignAll(rep.pk), seen, by=rep, rights=Rights.of(rep))
+        connections.close_all()
+
+    def one_by_one() -> None:
+        gate.wait()
+        for lead in reversed(leads):
+            with suppress(Refused):
+                work.assign(lead, mate, by=mate, seen="")
+        connections.close_all()
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(many), pool.submit(one_by_one)]:
+            done.result()
+    assert LeadChange.objects.count() == 20  # each lead has one owner and had no other
+    assert dict(LeadChange.objects.values_list("contact", "after")) == dict(
+        Contact.objects.values_list("pk", "owner")
+    )
 
 
 # The number of statements

@@ -32,7 +32,7 @@ from contacts.work import Refused, Stale
 Do = Callable[[Contact, QueryDict, User], str]
 
 LIST = "admin:contacts_contact_changelist"
-UNPROCESSABLE, CONFLICT = 422, 409
+DENIED, CONFLICT, UNPROCESSABLE = 403, 409, 422
 
 
 def urls(leads: MemberAdmin) -> list[URLPattern]:
@@ -53,6 +53,10 @@ def change(request: HttpRequest, lead_id: int, what: str) -> HttpResponse:
         return _refuse(
             request, lead_id, str(refusal), CONFLICT if isinstance(refusal, Stale) else UNPROCESSABLE
         )
+    except PermissionDenied as denial:
+        if not wants_json(request):
+            raise
+        return JsonResponse({"error": str(denial)}, status=DENIED)
     except OperationalError as error:
         if not is_busy(error):
             raise

@@ -9,6 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
 from django.db.models import Deferrable, F, Q
 from django.db.models.functions import Lower, Now
+from django.utils.translation import gettext as _
 
 from contacts.models.workspace import Workspace
 
@@ -190,9 +191,12 @@ class Contact(models.Model):
 
     @staticmethod
     def _refusal(current: str, to: str) -> str:
-        allowed = ", ".join(LeadStatus(status).label for status in ALLOWED_MOVES[LeadStatus(current)])
-        wanted = dict(LeadStatus.choices).get(to, to)
-        return f"A lead that is {LeadStatus(current).label} cannot become {wanted}. Allowed: {allowed}."
+        told = {
+            "status": LeadStatus(current).label,
+            "wanted": dict(LeadStatus.choices).get(to, to),
+            "allowed": ", ".join(LeadStatus(status).label for status in ALLOWED_MOVES[LeadStatus(current)]),
+        }
+        return _("A lead that is %(status)s cannot become %(wanted)s. Allowed: %(allowed)s.") % told
 
 
 class StatusChangeQuerySet(models.QuerySet["StatusChange"]):

@@ -54,9 +54,12 @@
     box.append(" ", link);
   }
 
+  const isDo = (form) => /\/do\/[a-z-]+\/$/.test(form.getAttribute("action") ?? "");
+  const isWork = (form) => isDo(form) || form.querySelector(".bulk-do") || form.matches(".bulk-bar");
+
   async function submitted(event) {
     const form = event.target;
-    if (event.defaultPrevented || !/\/do\/[a-z-]+\/$/.test(new URL(form.action).pathname)) return;
+    if (event.defaultPrevented || !isDo(form)) return;
     event.preventDefault();
     if (form.ariaBusy === "true") return;
     form.ariaBusy = "true";
@@ -73,6 +76,18 @@
     }
     box.textContent = refused.error;
     withLink(box, refused);
+  }
+
+  // What was typed is a time here, in the zone of this browser: so it is sent. Of a date and a button of the same name
+  // the button is last, and counts.
+  function sendZone(event) {
+    if (!isWork(event.target)) return;
+    for (const field of event.target.querySelectorAll("input[type=datetime-local]")) {
+      const value = event.formData.getAll(field.name).pop();
+      const at = new Date(field.value);
+      if (value === field.value && !Number.isNaN(at.getTime())) event.formData.set(field.name, at.toISOString());
+      else if (value !== undefined) event.formData.set(field.name, value);
+    }
   }
 
   // The bar for many leads
@@ -106,6 +121,7 @@
 
   window.leadcrm = { ...window.leadcrm, say, send };
   document.addEventListener("submit", submitted);
+  document.addEventListener("formdata", sendZone);
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll("#bulk").forEach(follow);
     const said = sessionStorage.getItem(LATER);
