@@ -13,8 +13,9 @@ from django.utils.translation import ngettext
 
 from contacts import showing
 from contacts.bubbles import TICKS
-from contacts.lead_views import CLOSED, CLOSING, WINDOW, waiting_since, wrote_since_closed
+from contacts.lead_views import CLOSING, WINDOW, waiting_since
 from contacts.models import Contact, Conversation, FollowUp, LeadStatus
+from contacts.models.contact import CLOSED
 from contacts.timeline import Newest, newest_messages
 
 COLOURS = {
@@ -36,7 +37,6 @@ def with_facts(leads: QuerySet[Any]) -> QuerySet[Any]:
     )
     annotated: QuerySet[Any] = leads.annotate(
         waiting_since=waiting_since(),
-        came_back=wrote_since_closed(),
         handoff_at=Subquery(handoff.values("handoff_at")[:1], output_field=DateTimeField()),
         handoff_reason=Subquery(handoff.values("handoff_reason")[:1], output_field=TextField()),
         follow_up_at=Subquery(follow_up.values("due_at")[:1], output_field=DateTimeField()),
@@ -129,7 +129,9 @@ class Row:
 
     @property
     def wrote_again(self) -> bool:
-        return self.is_closed and bool(self.lead.came_back)
+        """As `WROTE_AGAIN` has it."""
+        wrote, since = self.lead.last_inbound_at, self.lead.closed_at or self.lead.last_contact_at
+        return self.is_closed and wrote is not None and (since is None or wrote > since)
 
     @property
     def customer_waits_since(self) -> datetime | None:

@@ -1,7 +1,7 @@
 """Which leads ask for what: the tabs of the list, and the numbers of the start page (DESIGN.md section 4).
 
-Each condition takes leads and a moment and answers with those that meet it. Of a
-lead's own columns, where they suffice: `wrote_again` also asks the history when the lead was closed.
+Each condition takes leads and a moment and answers with those that meet it. All but
+`needs_human` look at the lead's own columns, and those that few leads of many meet have an index (Contact.Meta).
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from django.db.models import (
     Subquery,
     Value,
 )
-from django.db.models.functions import Coalesce, Greatest
+from django.db.models.functions import Coalesce
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from contacts.models import Contact, LeadStatus, Message, StatusChange
+from contacts.models import Contact, Message
+from contacts.models.contact import CLOSED, UNANSWERED, WROTE_AGAIN
 from contacts.models.message import NOT_A_TURN
 
 if TYPE_CHECKING:
@@ -39,18 +40,13 @@ Leads: TypeAlias = QuerySet[Contact]
 # WhatsApp takes free text until exactly so long after the customer's last message; then approved templates only.
 WINDOW = timedelta(hours=24)
 CLOSING = timedelta(hours=2)
-CLOSED = (LeadStatus.CONVERTED, LeadStatus.ARCHIVED)
 
 _BEFORE_ALL = Value(datetime(1970, 1, 1, tzinfo=UTC), output_field=DateTimeField())
-# The newest turn is the customer's; at the same time as ours it counts as answered.
-UNANSWERED = Q(last_inbound_at__isnull=False) & (
-    Q(last_contact_at=None) | Q(last_inbound_at__gt=F("last_contact_at"))
-)
 
 
 def awaiting_reply(leads: Leads, now: datetime) -> Leads:
     """The customer wrote last. Who was closed since then waits no more, until they write again."""
-    return not_snoozed(leads.filter(UNANSWERED, ~Q(lead_status__in=CLOSED) | wrote_since_closed()), now)
+    return not_snoozed(leads.filter(UNANSWERED, ~Q(lead_status__in=CLOSED) | WROTE_AGAIN), now)
 
 
 def needs_follow_up(leads: Leads, now: datetime) -> Leads:
@@ -87,8 +83,8 @@ def unassigned(leads: Leads) -> Leads:
 
 
 def wrote_again(leads: Leads) -> Leads:
-    """Archived or converted, and the customer wrote since."""
-    return leads.filter(wrote_since_closed(), lead_status__in=CLOSED)
+    """Archived or converted, and the customer wrote since: until the status is changed, answered or not."""
+    return leads.filter(WROTE_AGAIN)
 
 
 def needs_human(leads: Leads) -> Leads:
@@ -103,15 +99,6 @@ def not_snoozed(leads: Leads, now: datetime) -> Leads:
     """Without those put aside: they are back on their date, or when the customer writes, whichever is first."""
     awake = Q(snoozed_until=None) | Q(snoozed_until__lte=now) | Q(last_inbound_at__gt=F("snoozed_at"))
     return leads.filter(awake)
-
-
-def wrote_since_closed() -> Q:
-    """Of a closed lead. Where nobody recorded when it was closed (an import), what we wrote last counts."""
-    changes = StatusChange.objects.order_by("-at").values("at")
-    own = changes.filter(contact=OuterRef("pk"))[:1]
-    of_merged = changes.filter(contact__merged_into=OuterRef("pk"))[:1]
-    closed_at = Greatest(Subquery(own), Subquery(of_merged))
-    return Q(last_inbound_at__gt=Coalesce(closed_at, F("last_contact_at"), _BEFORE_ALL))
 
 
 def waiting_since() -> Coalesce:

@@ -376,6 +376,14 @@ def test_the_list_reads_its_page_from_the_index(desk: Client) -> None:
         assert "Seq Scan on contacts_contact" not in plan(sql)
 
 
+@pytest.mark.usefixtures("many")
+def test_tabs_with_few_leads_among_many_are_counted_by_an_index(desk: Client) -> None:
+    (counting,) = [sql for sql in statements(desk, LEADS) if sql.startswith("SELECT (SELECT count(*)")]
+    explained = plan(counting)
+    for index in ("unanswered", "window", "never_contacted", "wrote_again"):
+        assert re.search(rf"Index.* Scan (using|on) contact_{index}\b", explained), explained
+
+
 # Who sees what
 
 

@@ -78,11 +78,21 @@ def test_without_a_record_of_the_closing_what_we_wrote_last_counts(lima: Workspa
     assert names(lead_views.wrote_again(Contact.objects.all())) == {"wrote", "wrote after us"}
 
 
-def test_a_closing_of_what_was_merged_into_a_lead_counts(lima: Workspace) -> None:
-    survivor = make(lima, "survivor", lead_status="archived", last_inbound_at=ago(2))
-    close(survivor, ago(3))
-    close(make(lima, "merged", merged_into=survivor), ago(1))
-    assert not lead_views.wrote_again(Contact.objects.living())
+def test_the_newest_change_says_since_when_a_lead_is_closed(lima: Workspace) -> None:
+    lead = make(lima, "lead")
+    for at, to, closed_at in (
+        (ago(5), "archived", ago(5)),
+        (ago(9), "qualified", ago(5)),  # recorded late
+        (ago(4), "new", None),
+        (ago(3), "converted", ago(3)),
+    ):
+        close(lead, at, to)
+        lead.refresh_from_db()
+        assert lead.closed_at == closed_at
+    lead.change_status("archived", by=None)
+    lead.refresh_from_db()
+    assert lead.closed_at is not None
+    assert lead.closed_at > ago(3)
 
 
 def test_follow_up_is_due_once_the_period_is_over(lima: Workspace) -> None:

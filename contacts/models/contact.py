@@ -34,6 +34,17 @@ ALLOWED_MOVES = {
     LeadStatus.ARCHIVED: (LeadStatus.NEW,),
 }
 
+CLOSED = (LeadStatus.CONVERTED, LeadStatus.ARCHIVED)
+
+# The newest turn is the customer's; at the same time as ours it counts as answered.
+UNANSWERED = Q(last_inbound_at__isnull=False) & (
+    Q(last_contact_at=None) | Q(last_inbound_at__gt=F("last_contact_at"))
+)
+# Closed, and the customer wrote since. Where nobody recorded when (an import), since we last wrote.
+WROTE_AGAIN = Q(lead_status__in=CLOSED, last_inbound_at__isnull=False) & (
+    Q(last_inbound_at__gt=F("closed_at")) | (Q(closed_at=None) & UNANSWERED)
+)
+
 
 class TransitionRefused(ValueError):  # noqa: N818 - said to people, not raised by a fault
     """The lead may not move to that status from where it is; the message names the allowed ones."""
@@ -89,6 +100,8 @@ class Contact(models.Model):
     last_inbound_at = models.DateTimeField("last message from the customer", null=True, blank=True)
     # Up to which message of the customer's the team has read (its event time).
     read_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # When it was archived or converted, empty while it is open: a trigger keeps it as the newest `StatusChange` says.
+    closed_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Put aside at `snoozed_at` until `snoozed_until`, or until the customer writes.
     snoozed_at = models.DateTimeField(null=True, blank=True, editable=False)
     snoozed_until = models.DateTimeField(null=True, blank=True, editable=False)
@@ -137,6 +150,31 @@ class Contact(models.Model):
                 fields=["workspace", "created_at"],
                 condition=Q(owner=None, merged_into=None, lead_status="new", made_by_sync=True),
                 name="contact_in_turn",
+            ),
+            # The tabs of the list that have few among many (contacts.lead_views).
+            models.Index(
+                fields=["workspace", "last_inbound_at"],
+                condition=Q(merged_into=None) & UNANSWERED,
+                name="contact_unanswered",
+            ),
+            models.Index(
+                fields=["workspace", "last_inbound_at"],
+                condition=Q(merged_into=None),
+                name="contact_window",
+            ),
+            models.Index(
+                F("workspace"),
+                F("last_activity_at").desc(nulls_last=True),
+                F("id").desc(),
+                condition=Q(merged_into=None, last_contact_at=None),
+                name="contact_never_contacted",
+            ),
+            models.Index(
+                F("workspace"),
+                F("last_activity_at").desc(nulls_last=True),
+                F("id").desc(),
+                condition=Q(merged_into=None) & WROTE_AGAIN,
+                name="contact_wrote_again",
             ),
             # Who has the same e-mail (contacts.suggesting).
             models.Index(
