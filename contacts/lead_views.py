@@ -1,0 +1,163 @@
+"""Which leads ask for what: the tabs of the list, and the numbers of the start page (DESIGN.md section 4).
+
+Each condition takes leads and a moment and answers with those that meet it. All look at columns of the lead alone,
+except `wrote_again`, which asks the history when the lead was closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from django.db.models import (
+    DateTimeField,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+)
+from django.db.models.functions import Coalesce, Greatest
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from contacts.models import Contact, LeadStatus, StatusChange
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+Leads: TypeAlias = QuerySet[Contact]
+
+# WhatsApp takes free text until exactly so long after the customer's last message; then approved templates only.
+WINDOW = timedelta(hours=24)
+CLOSING = timedelta(hours=2)
+CLOSED = (LeadStatus.CONVERTED, LeadStatus.ARCHIVED)
+
+_BEFORE_ALL = Value(datetime(1970, 1, 1, tzinfo=UTC), output_field=DateTimeField())
+# The newest turn is the customer's; at the same time as ours it counts as answered.
+UNANSWERED = Q(last_inbound_at__isnull=False) & (
+    Q(last_contact_at=None) | Q(last_inbound_at__gt=F("last_contact_at"))
+)
+
+
+def awaiting_reply(leads: Leads, now: datetime) -> Leads:
+    """The customer wrote last. Who was closed since then waits no more, until they write again."""
+    return not_snoozed(leads.filter(UNANSWERED, ~Q(lead_status__in=CLOSED) | _wrote_since_closed()), now)
+
+
+def needs_follow_up(leads: Leads, now: datetime) -> Leads:
+    """Open, and we never wrote, or longer ago than the workspace's period."""
+    period = ExpressionWrapper(
+        F("workspace__follow_up_hours") * Value(timedelta(hours=1), output_field=DurationField()),
+        output_field=DurationField(),
+    )
+    due = ExpressionWrapper(Value(now) - period, output_field=DateTimeField())
+    quiet = Q(last_contact_at=None) | Q(last_contact_at__lt=due)
+    return not_snoozed(leads.exclude(lead_status__in=CLOSED).filter(quiet), now)
+
+
+def window_open(leads: Leads, now: datetime) -> Leads:
+    return leads.filter(last_inbound_at__gt=now - WINDOW)
+
+
+def window_closing(leads: Leads, now: datetime) -> Leads:
+    """Less than two hours are left."""
+    return window_open(leads, now).filter(last_inbound_at__lt=now - WINDOW + CLOSING)
+
+
+def never_contacted(leads: Leads, now: datetime) -> Leads:  # noqa: ARG001 - asked like the others
+    """We never wrote, or nothing of it arrived."""
+    return leads.filter(last_contact_at=None)
+
+
+def mine(leads: Leads, user: User) -> Leads:
+    return leads.filter(owner=user)
+
+
+def unassigned(leads: Leads) -> Leads:
+    return leads.filter(owner=None)
+
+
+def wrote_again(leads: Leads) -> Leads:
+    """Archived or converted, and the customer wrote since."""
+    return leads.filter(_wrote_since_closed(), lead_status__in=CLOSED)
+
+
+def needs_human(leads: Leads) -> Leads:
+    """An automation asked for somebody, and nobody has taken care of it."""
+    asked = Q(conversations__handoff_at__isnull=False) & (
+        Q(handoff_cleared_at=None) | Q(conversations__handoff_at__gt=F("handoff_cleared_at"))
+    )
+    return leads.filter(pk__in=Contact.objects.filter(asked).values("pk"))
+
+
+def not_snoozed(leads: Leads, now: datetime) -> Leads:
+    """Without those put aside: they are back on their date, or when the customer writes, whichever is first."""
+    awake = Q(snoozed_until=None) | Q(snoozed_until__lte=now) | Q(last_inbound_at__gt=F("snoozed_at"))
+    return leads.filter(awake)
+
+
+def _wrote_since_closed() -> Q:
+    """Of a closed lead. Where nobody recorded when it was closed (an import), what we wrote last counts."""
+    changes = StatusChange.objects.order_by("-at").values("at")
+    own = changes.filter(contact=OuterRef("pk"))[:1]
+    of_merged = changes.filter(contact__merged_into=OuterRef("pk"))[:1]
+    closed_at = Greatest(Subquery(own), Subquery(of_merged))
+    return Q(last_inbound_at__gt=Coalesce(closed_at, F("last_contact_at"), _BEFORE_ALL))
+
+
+# Newest activity first, as the index `contact_activity` has them.
+NEWEST_FIRST = (F("last_activity_at").desc(nulls_last=True), "-pk")
+OLDEST_CUSTOMER_MESSAGE_FIRST = ("last_inbound_at", "pk")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A tab of the list."""
+
+    title: str | Promise
+    # What an empty tab says.
+    nothing: str | Promise
+    select: Callable[[Leads, User, datetime], Leads]
+    order: tuple[Any, ...] = NEWEST_FIRST
+
+
+VIEWS = {
+    "all": View(_("All"), _("No leads yet."), lambda leads, _user, _now: leads),
+    "awaiting": View(
+        _("Awaiting reply"),
+        _("Nobody is waiting for an answer. Well done!"),
+        lambda leads, _user, now: awaiting_reply(leads, now),
+        OLDEST_CUSTOMER_MESSAGE_FIRST,
+    ),
+    "follow-up": View(
+        _("Needs follow-up"),
+        _("Everybody has heard from you lately."),
+        lambda leads, _user, now: needs_follow_up(leads, now),
+    ),
+    "closing": View(
+        _("Window closing"),
+        _("No 24-hour window closes within the next two hours."),
+        lambda leads, _user, now: window_closing(leads, now),
+        OLDEST_CUSTOMER_MESSAGE_FIRST,
+    ),
+    "never": View(
+        _("Never contacted"),
+        _("You have written to everybody at least once."),
+        lambda leads, _user, now: never_contacted(leads, now),
+    ),
+    "mine": View(_("Mine"), _("No lead is assigned to you."), lambda leads, user, _now: mine(leads, user)),
+    "unassigned": View(
+        _("Unassigned"), _("Every lead has an owner."), lambda leads, _user, _now: unassigned(leads)
+    ),
+    "again": View(
+        _("Wrote again"),
+        _("No archived or converted lead has written since."),
+        lambda leads, _user, _now: wrote_again(leads),
+    ),
+}
