@@ -14,11 +14,13 @@ _TURN = f"NOT (m.message_type IN ({_NOT_A_TURN})) AND NOT (m.status = 'failed')"
 _OF_PERIOD = f"""m.workspace_id = %(workspace)s AND m.sent_at >= %(since)s AND m.sent_at < %(until)s
         AND m.contact_id IS NOT NULL AND {_TURN}"""
 
-# Leads whose first message is of the period, with its time.
+# Leads whose first message is of the period, with its time. Each is looked up by itself: as NOT EXISTS it would be
+# compared with all earlier messages of everybody.
 _FIRST = f"""
-    SELECT turn.contact_id, min(turn.sent_at) AS sent_at FROM turn GROUP BY turn.contact_id
-    HAVING NOT EXISTS (SELECT FROM contacts_message m
-        WHERE m.contact_id = turn.contact_id AND m.sent_at < %(since)s AND {_TURN})"""
+    SELECT turn.contact_id, turn.sent_at
+    FROM (SELECT contact_id, min(sent_at) AS sent_at FROM turn GROUP BY contact_id) AS turn
+    WHERE (SELECT m.id FROM contacts_message m
+        WHERE m.contact_id = turn.contact_id AND m.sent_at < %(since)s AND {_TURN} LIMIT 1) IS NULL"""
 
 _TURNS = f"""
 WITH turn AS MATERIALIZED (
@@ -37,30 +39,32 @@ NEW_LEADS = f"""{_TURNS}
 SELECT first.contact_id FROM ({_FIRST}) AS first ORDER BY first.sent_at DESC, first.contact_id DESC LIMIT %(most)s
 """
 
-# A wait begins with the first message of the customer after ours, and ends with our next one. At one moment the
-# customer's comes first, so that ours answers it. The first wait of a lead that the period shows may be the rest of
-# an older one: then it began before.
+# A wait begins with the first message of the customer after ours, and ends with our next one: of the turns only those
+# matter that another side wrote than the one before. At one moment the customer's comes first, so that ours answers
+# it. What a lead's first message in the period is, the messages before it tell: the rest of a wait that began
+# earlier is none of the period's, and who never wrote before has their first response to come.
 _WAITS = f"""
-WITH turn AS MATERIALIZED (
-    SELECT m.contact_id, m.direction, m.sent_at, lag(m.direction) OVER lead AS former,
-        count(*) FILTER (WHERE m.direction = 'inbound')
-            OVER (lead ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS nth,
-        min(m.sent_at) FILTER (WHERE m.direction = 'outbound')
-            OVER (lead ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS answered_at
-    FROM contacts_message m WHERE {_OF_PERIOD}
-    WINDOW lead AS (PARTITION BY m.contact_id ORDER BY m.sent_at, m.direction)
+WITH side AS MATERIALIZED (
+    SELECT turn.contact_id, turn.direction, turn.sent_at, row_number() OVER lead AS nth,
+        lead(turn.sent_at) OVER lead AS answered_at
+    FROM (SELECT m.contact_id, m.direction, m.sent_at, lag(m.direction) OVER (
+            PARTITION BY m.contact_id ORDER BY m.sent_at, m.direction) AS former
+        FROM contacts_message m WHERE {_OF_PERIOD}) AS turn
+    WHERE turn.former IS DISTINCT FROM turn.direction
+    WINDOW lead AS (PARTITION BY turn.contact_id ORDER BY turn.sent_at, turn.direction)
 ), wait AS MATERIALIZED (
-    SELECT turn.contact_id, turn.sent_at AS began_at, turn.answered_at,
-        turn.nth = 1 AND earlier.inbound_at IS NULL AS is_first
-    FROM turn
+    SELECT side.contact_id, side.sent_at AS began_at, side.answered_at,
+        side.nth <= 2 AND earlier.inbound_at IS NULL AS is_first
+    FROM side
     LEFT JOIN LATERAL (SELECT
-        (SELECT m.sent_at FROM contacts_message m WHERE m.contact_id = turn.contact_id AND m.direction = 'inbound'
+        (SELECT m.sent_at FROM contacts_message m WHERE m.contact_id = side.contact_id AND m.direction = 'inbound'
             AND m.sent_at < %(since)s AND {_TURN} ORDER BY m.sent_at DESC LIMIT 1) AS inbound_at,
-        (SELECT m.sent_at FROM contacts_message m WHERE m.contact_id = turn.contact_id AND m.direction = 'outbound'
+        (SELECT m.sent_at FROM contacts_message m WHERE m.contact_id = side.contact_id AND m.direction = 'outbound'
             AND m.sent_at < %(since)s AND {_TURN} ORDER BY m.sent_at DESC LIMIT 1) AS outbound_at
-    ) AS earlier ON turn.nth = 1
-    WHERE turn.direction = 'inbound' AND turn.answered_at IS NOT NULL AND (turn.former = 'outbound'
-        OR turn.former IS NULL AND (earlier.inbound_at IS NULL OR earlier.outbound_at >= earlier.inbound_at))
+        WHERE side.nth <= 2
+    ) AS earlier ON true
+    WHERE side.direction = 'inbound' AND side.answered_at IS NOT NULL
+        AND (side.nth > 1 OR earlier.inbound_at IS NULL OR earlier.outbound_at >= earlier.inbound_at)
 ), hours AS (
     SELECT %(opens)s::timestamptz[] AS opens, %(lengths)s::float8[] AS lengths, %(before)s::float8[] AS before
 ), taken AS MATERIALIZED (
