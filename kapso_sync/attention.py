@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -107,9 +107,18 @@ def _given_up(request: HttpRequest) -> list[Alert]:
     return [Alert(text, (("Look at what went wrong", _list(waits="human")),))]
 
 
+def oldest_under_way(request: HttpRequest) -> datetime | None:
+    """When the oldest delivery came that is not processed yet, though it will be; asked once per request."""
+    kept = vars(request)
+    if "leadcrm_oldest_under_way" not in kept:
+        mine = WebhookDelivery.objects.for_user(user_of(request)).filter(UNDER_WAY)
+        kept["leadcrm_oldest_under_way"] = mine.aggregate(oldest=Min("received_at"))["oldest"]
+    found: datetime | None = kept["leadcrm_oldest_under_way"]
+    return found
+
+
 def _late(request: HttpRequest) -> list[Alert]:
-    mine = WebhookDelivery.objects.for_user(user_of(request)).filter(UNDER_WAY)
-    oldest, now = mine.aggregate(oldest=Min("received_at"))["oldest"], timezone.now()
+    oldest, now = oldest_under_way(request), timezone.now()
     if oldest is None or now - oldest < LATE_AFTER:
         return []
     text = f"The oldest delivery that is not processed yet came {showing.ago(oldest, now)}. It is tried again by itself."

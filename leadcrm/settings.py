@@ -203,7 +203,7 @@ UNFOLD = {
     "SITE_SYMBOL": "forum",
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "leadcrm.admin.dashboard",
-    "STYLES": [lambda _: static("contacts/admin.css")],
+    "STYLES": [lambda _: static("contacts/admin.css"), lambda _: static("contacts/start.css")],
     "SCRIPTS": [lambda _: static("contacts/admin.js")],
     "SIDEBAR": {
         "navigation": [
@@ -214,6 +214,12 @@ UNFOLD = {
                         "title": "Possible duplicates",
                         "icon": "merge",
                         "link": reverse_lazy("admin:contacts_contact_duplicates"),
+                    },
+                    {
+                        "title": "Reports",
+                        "icon": "bar_chart",
+                        "link": reverse_lazy("reports"),
+                        "permission": "contacts.admin.reports.is_manager",
                     },
                     _menu_item("Deliveries", "move_to_inbox", "kapso_sync_webhookdelivery"),
                     {
