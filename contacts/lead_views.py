@@ -1,7 +1,7 @@
 """Which leads ask for what: the tabs of the list, and the numbers of the start page (DESIGN.md section 4).
 
-Each condition takes leads and a moment and answers with those that meet it. All look at columns of the lead alone,
-except `wrote_again`, which asks the history when the lead was closed.
+Each condition takes leads and a moment and answers with those that meet it. Of a
+lead's own columns, where they suffice: `wrote_again` also asks the history when the lead was closed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
 from django.db.models import (
     DateTimeField,
     DurationField,
@@ -26,7 +28,8 @@ from django.db.models.functions import Coalesce, Greatest
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from contacts.models import Contact, LeadStatus, StatusChange
+from contacts.models import Contact, LeadStatus, Message, StatusChange
+from contacts.models.message import NOT_A_TURN
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -47,7 +50,7 @@ UNANSWERED = Q(last_inbound_at__isnull=False) & (
 
 def awaiting_reply(leads: Leads, now: datetime) -> Leads:
     """The customer wrote last. Who was closed since then waits no more, until they write again."""
-    return not_snoozed(leads.filter(UNANSWERED, ~Q(lead_status__in=CLOSED) | _wrote_since_closed()), now)
+    return not_snoozed(leads.filter(UNANSWERED, ~Q(lead_status__in=CLOSED) | wrote_since_closed()), now)
 
 
 def needs_follow_up(leads: Leads, now: datetime) -> Leads:
@@ -85,7 +88,7 @@ def unassigned(leads: Leads) -> Leads:
 
 def wrote_again(leads: Leads) -> Leads:
     """Archived or converted, and the customer wrote since."""
-    return leads.filter(_wrote_since_closed(), lead_status__in=CLOSED)
+    return leads.filter(wrote_since_closed(), lead_status__in=CLOSED)
 
 
 def needs_human(leads: Leads) -> Leads:
@@ -102,7 +105,7 @@ def not_snoozed(leads: Leads, now: datetime) -> Leads:
     return leads.filter(awake)
 
 
-def _wrote_since_closed() -> Q:
+def wrote_since_closed() -> Q:
     """Of a closed lead. Where nobody recorded when it was closed (an import), what we wrote last counts."""
     changes = StatusChange.objects.order_by("-at").values("at")
     own = changes.filter(contact=OuterRef("pk"))[:1]
@@ -111,9 +114,22 @@ def _wrote_since_closed() -> Q:
     return Q(last_inbound_at__gt=Coalesce(closed_at, F("last_contact_at"), _BEFORE_ALL))
 
 
+def waiting_since() -> Coalesce:
+    """When the customer began to wait: their first message that we have not answered, not their last reminder."""
+    unanswered = (
+        Message.objects.filter(contact=OuterRef("pk"), direction=Message.Direction.INBOUND)
+        .exclude(message_type__in=NOT_A_TURN)
+        .exclude(status=Message.Status.FAILED)
+        .filter(sent_at__gt=Coalesce(OuterRef("last_contact_at"), _BEFORE_ALL))
+        .order_by("sent_at")
+    )
+    return Coalesce(Subquery(unanswered.values("sent_at")[:1]), F("last_inbound_at"))
+
+
 # Newest activity first, as the index `contact_activity` has them.
 NEWEST_FIRST = (F("last_activity_at").desc(nulls_last=True), "-pk")
-OLDEST_CUSTOMER_MESSAGE_FIRST = ("last_inbound_at", "pk")
+LONGEST_WAIT_FIRST = ("waiting_since", "pk")
+CLOSES_FIRST = ("last_inbound_at", "pk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +137,7 @@ class View:
     """A tab of the list."""
 
     title: str | Promise
+    heading: str | Promise
     # What an empty tab says.
     nothing: str | Promise
     select: Callable[[Leads, User, datetime], Leads]
@@ -128,36 +145,72 @@ class View:
 
 
 VIEWS = {
-    "all": View(_("All"), _("No leads yet."), lambda leads, _user, _now: leads),
+    "all": View(_("All"), _("Leads"), _("No leads yet."), lambda leads, _user, _now: leads),
     "awaiting": View(
         _("Awaiting reply"),
+        _("Leads awaiting a reply"),
         _("Nobody is waiting for an answer. Well done!"),
-        lambda leads, _user, now: awaiting_reply(leads, now),
-        OLDEST_CUSTOMER_MESSAGE_FIRST,
+        lambda leads, _user, now: awaiting_reply(leads, now).annotate(waiting_since=waiting_since()),
+        LONGEST_WAIT_FIRST,
     ),
     "follow-up": View(
         _("Needs follow-up"),
+        _("Leads that need follow-up"),
         _("Everybody has heard from you lately."),
         lambda leads, _user, now: needs_follow_up(leads, now),
     ),
     "closing": View(
         _("Window closing"),
+        _("Leads whose window closes soon"),
         _("No 24-hour window closes within the next two hours."),
         lambda leads, _user, now: window_closing(leads, now),
-        OLDEST_CUSTOMER_MESSAGE_FIRST,
+        CLOSES_FIRST,
     ),
     "never": View(
         _("Never contacted"),
+        _("Leads never contacted"),
         _("You have written to everybody at least once."),
         lambda leads, _user, now: never_contacted(leads, now),
     ),
-    "mine": View(_("Mine"), _("No lead is assigned to you."), lambda leads, user, _now: mine(leads, user)),
+    "mine": View(
+        _("Mine"),
+        _("My leads"),
+        _("No lead is assigned to you."),
+        lambda leads, user, _now: mine(leads, user),
+    ),
     "unassigned": View(
-        _("Unassigned"), _("Every lead has an owner."), lambda leads, _user, _now: unassigned(leads)
+        _("Unassigned"),
+        _("Leads without an owner"),
+        _("Every lead has an owner."),
+        lambda leads, _user, _now: unassigned(leads),
     ),
     "again": View(
         _("Wrote again"),
+        _("Closed leads that wrote again"),
         _("No archived or converted lead has written since."),
         lambda leads, _user, _now: wrote_again(leads),
     ),
 }
+
+
+# Nobody works through more than that: each count stops there, however many there are.
+MOST_COUNTED = 1000
+
+
+def counts(leads: Leads, user: User, now: datetime) -> dict[str, int]:
+    """How many of these leads each tab has, `MOST_COUNTED` + 1 standing for more. One statement."""
+    parts = [_count(view.select(leads, user, now)) for view in VIEWS.values()]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {', '.join(sql for sql, _params in parts)}",
+            [value for _sql, params in parts for value in params],
+        )
+        return dict(zip(VIEWS, cursor.fetchone(), strict=True))
+
+
+def _count(leads: Leads) -> tuple[str, tuple[Any, ...]]:
+    try:
+        sql, params = leads.order_by().values("pk")[: MOST_COUNTED + 1].query.sql_with_params()
+    except EmptyResultSet:  # who is in no workspace
+        return "0", ()
+    return f"(SELECT count(*) FROM ({sql}) AS counted)", params  # noqa: S608 - the ORM's own SQL

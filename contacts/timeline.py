@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Left, Length
+from django.utils.translation import gettext as _
 
 from contacts.models import Contact, Message
 from contacts.preview import file_name, label, preview, shorten
@@ -237,6 +238,9 @@ class Newest:
 
     text: str
     whose: str
+    is_ours: bool = False
+    # How far ours came: the key of `TICKS`.
+    status: str = ""
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Newest:
@@ -249,7 +253,8 @@ class Newest:
             payload=row["payload"],
             is_deleted=row["is_deleted"],
         )
-        return cls(text, "Not delivered: " if failed else "You: " if is_ours else "")
+        whose = _("Not delivered: ") if failed else _("You: ") if is_ours else ""
+        return cls(text, str(whose), is_ours, row["status"] if is_ours else "")
 
 
 def newest_messages(leads: Iterable[Contact]) -> dict[int, Newest]:

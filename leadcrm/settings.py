@@ -203,8 +203,12 @@ UNFOLD = {
     "SITE_SYMBOL": "forum",
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "leadcrm.admin.dashboard",
-    "STYLES": [lambda _: static("contacts/admin.css"), lambda _: static("contacts/start.css")],
-    "SCRIPTS": [lambda _: static("contacts/admin.js")],
+    "STYLES": [
+        lambda _: static("contacts/admin.css"),
+        lambda _: static("contacts/list.css"),
+        lambda _: static("contacts/start.css"),
+    ],
+    "SCRIPTS": [lambda _: static("contacts/admin.js"), lambda _: static("contacts/list.js")],
     "SIDEBAR": {
         "navigation": [
             {

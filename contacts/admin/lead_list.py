@@ -1,33 +1,56 @@
-"""The list of leads: a page of them with what each row shows, and its filters."""
+"""The list of leads: one page of a view, narrowed by filters or a search, and all that stands around it."""
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
-from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
 
-from contacts.admin.tenancy import CappedList, user_of, workspaces_of
-from contacts.admin.unfolded import DropdownFilter, TextFilter
-from contacts.models import LeadStatus
-from contacts.timeline import newest_messages
+from contacts import lead_views
+from contacts.admin import live_list, saved_filters
+from contacts.admin.lead_choices import NEWEST_OF_EACH
+from contacts.admin.lead_filters import PARAMETERS, LeadFilter, query_of
+from contacts.admin.tenancy import CappedList, rights_of, user_of, workspaces_of
+from contacts.lead_rows import Row, rows_of, with_facts
+from contacts.lead_views import VIEWS
 
 
 class LeadList(CappedList):
-    """A page of leads, each with its newest message: one more query, however many there are."""
+    """A page of leads as rows: two queries, however many there are."""
+
+    filter_specs: list[LeadFilter]  # type: ignore[assignment]
+    result_list: Any
+
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        asked = request.GET.get("view", "all")
+        self.view_key = asked if asked in VIEWS else "all"
+        self.view = VIEWS[self.view_key]
+        self.now = timezone.now()
+        self.cursor = live_list.cursor_of(user_of(request))  # first: what comes in meanwhile is news
+        super().__init__(request, *args, **kwargs)
+
+    def get_filters_params(self, params: Any = None) -> Any:
+        left = super().get_filters_params(params)
+        left.pop("view", None)
+        return left
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        leads = super().get_queryset(request, exclude_parameters).filter(rights_of(request).leads())
+        return self.view.select(leads, user_of(request), self.now).order_by(*self.view.order)
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        mine = list(workspaces_of(request))
-        if len(mine) > 1 and not self.query and not self.has_active_filters:
-            self.result_list = self._page_of(mine)
-        leads = list(self.result_list)
-        newest = newest_messages(leads)
-        for lead in leads:
-            lead.newest_message = newest.get(lead.pk)
-        self.result_list = leads
+        page, places = self.result_list, rights_of(request).places
+        if len(places) > 1 and not self.is_narrowed and all(place.sees_all for place in places.values()):
+            page = self._page_of(list(places))
+        self.result_list: list[Row] = rows_of(with_facts(page), self.now)
 
     def _page_of(self, workspaces: list[int]) -> QuerySet[Any]:
         """The same page, out of the newest of each workspace: the index has one workspace after the other."""
@@ -36,61 +59,97 @@ class LeadList(CappedList):
         leads: QuerySet[Any] = self.queryset.filter(pk__in=candidates)
         return leads[last - self.list_per_page : last]
 
+    @property
+    def is_narrowed(self) -> bool:
+        return bool(self.query or self.has_active_filters or self.view_key != "all")
 
-NEWEST_OF_EACH = """
-SELECT newest.id FROM unnest(%s::bigint[]) AS mine(workspace_id) CROSS JOIN LATERAL (
-    SELECT c.id FROM contacts_contact c WHERE c.workspace_id = mine.workspace_id AND c.merged_into_id IS NULL
-    ORDER BY c.last_activity_at DESC NULLS LAST, c.id DESC LIMIT %s) AS newest
-"""
-
-
-class StatusFilter(DropdownFilter):
-    title = "status"
-    parameter_name = "status"
-
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
-        return list(LeadStatus.choices)
-
-    def queryset(self, _request: HttpRequest, leads: QuerySet[Any]) -> QuerySet[Any]:
-        return leads.filter(lead_status=self.value()) if self.value() in LeadStatus.values else leads
+    def counts(self, request: HttpRequest) -> dict[str, int]:
+        """Of each tab, with the filters that are on, without the search."""
+        leads = self.root_queryset.filter(rights_of(request).leads())
+        for each in self.filter_specs:
+            leads = each.queryset(request, leads)
+        return lead_views.counts(leads, user_of(request), self.now)
 
 
-class OwnerFilter(DropdownFilter):
-    title = "owner"
-    parameter_name = "owner"
+def shown(request: HttpRequest, leads: LeadList) -> dict[str, Any]:
+    """What the rows and the tabs need: also what a live update brings."""
+    counts = leads.counts(request)
+    return {
+        "cl": leads,
+        # The way back from a lead's page, the same whether its row came with the page or later.
+        "preserved_filters": urlencode({"_changelist_filters": _here(request, leads)}),
+        "rows": leads.result_list,
+        "tabs": [
+            {
+                "title": view.title,
+                "is_on": key == leads.view_key,
+                "link": address(request, view=None if key == "all" else key, q=None),
+                "count": _capped(counts[key]),
+            }
+            for key, view in VIEWS.items()
+        ],
+        "without_filters": "?" + query_of({name: request.GET.get(name, "") for name in ("view", "q")}),
+        "without_search": address(request, q=None),
+        "several": len(workspaces_of(request)) > 1,
+        "workspaces": workspaces_of(request),
+        "is_filtered": leads.has_active_filters,
+        "cursor": leads.cursor,
+        "pagination_required": leads.multi_page,
+        "page_range": leads.paginator.get_elided_page_range(leads.page_num) if leads.multi_page else [],
+    }
 
-    def lookups(self, request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
-        people = get_user_model().objects.filter(workspaces__in=list(workspaces_of(request))).distinct()
-        named = [(str(user.pk), user.get_full_name() or user.get_username()) for user in people]
-        return [("me", "Me"), ("nobody", "Nobody"), *sorted(named, key=lambda user: user[1].lower())]
 
-    def queryset(self, request: HttpRequest, leads: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value()
-        if value == "me":
-            return leads.filter(owner=user_of(request))
-        if value == "nobody":
-            return leads.filter(owner=None)
-        known = value in {str(key) for key, _ in self.lookup_choices}
-        return leads.filter(owner=value) if known else leads
-
-
-class TagFilter(TextFilter):
-    title = "tag"
-    parameter_name = "tag"
-
-    def queryset(self, _request: HttpRequest, leads: QuerySet[Any]) -> QuerySet[Any]:
-        tag = (self.value() or "").replace("\x00", "").strip()
-        return leads.filter(tags__contains=[tag[:50]]) if tag else leads
+def shown_around(request: HttpRequest, leads: LeadList) -> dict[str, Any]:
+    """What stands around the rows, and stays when they are brought up to date."""
+    saved = saved_filters.shown(request, query_of(request.GET))
+    return {
+        "title": _heading(leads, saved["saved_name"]),
+        "chips": [
+            {
+                "title": each.title,
+                "chosen": each.chosen,
+                "without": address(request, **{each.parameter_name: None}),
+            }
+            for each in leads.filter_specs
+            if each.parameter_name and each.chosen
+        ],
+        "kept_by_search": _others(request, "q"),
+        "kept_by_filters": [(name, value) for name, value in _others(request) if name in ("view", "q")],
+        "live": reverse("admin:contacts_contact_live"),
+        **saved,
+    }
 
 
-class WorkspaceFilter(DropdownFilter):
-    title = "workspace"
-    parameter_name = "workspace"
+def address(request: HttpRequest, **changes: str | None) -> str:
+    """The first page of this list with some of its parameters changed, or taken away."""
+    asked = {name: request.GET.get(name, "") for name in PARAMETERS}
+    return "?" + query_of(asked | {name: value or "" for name, value in changes.items()})
 
-    def lookups(self, request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
-        mine = workspaces_of(request)
-        return [(str(pk), name) for pk, name in mine.items()] if len(mine) > 1 else []
 
-    def queryset(self, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        known = self.value() in {str(key) for key, _ in self.lookup_choices}
-        return rows.filter(workspace=self.value()) if known else rows
+def _here(request: HttpRequest, leads: LeadList) -> str:
+    page = [urlencode({"p": leads.page_num})] if leads.page_num > 1 else []
+    return "&".join(filter(None, [query_of(request.GET), *page]))
+
+
+def _others(request: HttpRequest, *names: str) -> list[tuple[str, str]]:
+    asked = ((name, request.GET.get(name, "")) for name in PARAMETERS if name not in names)
+    return [(name, value) for name, value in asked if value]
+
+
+def _heading(leads: LeadList, saved_name: str) -> str:
+    """What the list is, in a few words: "My leads", "Qualified leads"."""
+    if leads.query:
+        return _("Leads matching “%(typed)s”") % {"typed": leads.query[:60]}
+    on = {each.parameter_name: each for each in leads.filter_specs if each.chosen}
+    if saved_name or leads.view_key != "all" or len(on) != 1:
+        return saved_name or str(leads.view.heading)
+    (name, only), *_rest = on.items()
+    special = {("owner", "me"): "mine", ("owner", "nobody"): "unassigned"}.get((str(name), str(only.value())))
+    if special:
+        return str(VIEWS[special].heading)
+    return _("Leads: %(filter)s") % {"filter": f"{only.title} {only.chosen}".strip()}
+
+
+def _capped(count: int) -> str:
+    most = lead_views.MOST_COUNTED
+    return f"{number_format(most, use_l10n=True, force_grouping=True)}+" if count > most else str(count)

@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connection
-from django.db.models import F, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
 from contacts import showing
-from contacts.admin import lead_page, merging
-from contacts.admin.lead_list import LeadList, OwnerFilter, StatusFilter, TagFilter, WorkspaceFilter
+from contacts.admin import lead_list, lead_page, live_list, merging, saved_filters
+from contacts.admin.lead_filters import FILTERS
+from contacts.admin.lead_list import LeadList
 from contacts.admin.tenancy import MemberAdmin, user_of, workspaces_of
-from contacts.admin.unfolded import TextInput, labelled
+from contacts.admin.unfolded import TextInput
 from contacts.lead_form import LeadForm, MemberField, NewLeadForm
-from contacts.models import Contact, LeadStatus, TransitionRefused
-from contacts.phone_forms import phones_like
-
-COLOURS = {
-    LeadStatus.NEW: "info",
-    LeadStatus.QUALIFIED: "warning",
-    LeadStatus.CONTACTED: "primary",
-    LeadStatus.CONVERTED: "success",
-    LeadStatus.ARCHIVED: "",
-}
+from contacts.lead_search import matching
+from contacts.models import Contact, TransitionRefused
 
 
 @admin.register(Contact)
 class LeadAdmin(MemberAdmin):
     form = LeadForm
     changelist = LeadList
-    list_display = ("lead", "last_message", "status", "active", "owned_by")
-    list_display_links = ("lead",)
-    list_filter = (StatusFilter, OwnerFilter, TagFilter, WorkspaceFilter)
-    list_select_related = ("owner", "workspace")
-    list_before_template = "contacts/leads_hint.html"
-    ordering = (F("last_activity_at").desc(nulls_last=True), "-id")
+    list_filter = FILTERS
     search_fields = ("name",)  # see get_search_results
-    search_help_text = "Name, phone, e-mail"
+    search_help_text = _("Name, phone, @username, e-mail or words of a message")
     actions = None
     readonly_fields = (
         "phone_shown", "kapso_name", "username", "user_id", "source_shown", "last_activity",
@@ -83,65 +69,26 @@ class LeadAdmin(MemberAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).filter(merged_into=None)
 
-    def get_list_display(self, request: HttpRequest) -> Any:
-        several = len(workspaces_of(request)) > 1
-        return (*self.list_display, "workspace") if several else self.list_display
-
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        context = {"title": "Leads", "workspaces": workspaces_of(request)}
-        return super().changelist_view(request, context | (extra_context or {}))
+        response = super().changelist_view(request, extra_context)
+        context = getattr(response, "context_data", None) or {}
+        if found := context.get("cl"):
+            context |= lead_list.shown(request, found) | lead_list.shown_around(request, found)
+        return response
 
     def get_search_results(
         self, request: HttpRequest, leads: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Every word in one of the names or the e-mail; or a phone in any format; or exactly a user id."""
-        term = search_term.strip()
-        if not term:
-            return leads, False
-        named = Q()
-        for word in term.split()[:8]:
-            bare = word.removeprefix("@")
-            named &= (
-                Q(name__icontains=word)
-                | Q(kapso_name__icontains=word)
-                | Q(username__icontains=bare)
-                | Q(email__icontains=word)
-            )
-        digits = re.sub(r"\D", "", term).lstrip("0")
-        if len(digits) >= 3 and digits.isascii() and not re.search(r"[^\W\d_]", term):
-            named |= phones_like(digits, workspaces_of(request))
-        return leads.filter(named | Q(business_scoped_user_id=term)), False
-
-    @admin.display(description="Lead")
-    def lead(self, lead: Contact) -> SafeString:
-        name = lead.name or lead.kapso_name or showing.phone(lead.phone) or lead.shown_name
-        return format_html("<bdi>{}</bdi>", name)
-
-    @admin.display(description="Last message")
-    def last_message(self, lead: Any) -> SafeString | str:
-        newest = lead.newest_message
-        if newest is None:
-            return "No messages yet"
-        return format_html('<span class="lead-whose">{}</span><bdi>{}</bdi>', newest.whose, newest.text)
-
-    @labelled(COLOURS, "Status")
-    def status(self, lead: Contact) -> tuple[str, str]:
-        return lead.lead_status, lead.get_lead_status_display()
-
-    @admin.display(description="Active")
-    def active(self, lead: Contact) -> str:
-        return showing.relative_time(lead.last_activity_at)
-
-    @admin.display(description="Owner")
-    def owned_by(self, lead: Contact) -> str:
-        return (lead.owner.get_full_name() or lead.owner.get_username()) if lead.owner else ""
+        return matching(leads, search_term, workspaces_of(request)), False
 
     # The page of one lead
 
     def get_urls(self) -> list[URLPattern]:
-        return [*lead_page.urls(self), *merging.urls(self), *super().get_urls()]
+        below = (lead_page.urls(self), merging.urls(self), saved_filters.urls(self))
+        live = live_list.urls(self, lead_list.shown)
+        return [*(url for urls in below for url in urls), *live, *super().get_urls()]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         return super().get_form(

@@ -40,6 +40,9 @@
     });
   }
 
+  // Rows that came later (list.js).
+  document.addEventListener("leads:changed", (event) => localise(event.target));
+
   document.addEventListener("DOMContentLoaded", () => {
     localise(document);
     document.querySelectorAll(".talk").forEach((talk) => {

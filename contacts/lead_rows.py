@@ -1,0 +1,191 @@
+"""What the list shows of a lead: who waits and since when, how much is left of the window, what somebody must do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import DateTimeField, OuterRef, QuerySet, Subquery, TextField
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from contacts import showing
+from contacts.lead_views import CLOSED, CLOSING, WINDOW, waiting_since, wrote_since_closed
+from contacts.models import Contact, Conversation, FollowUp, LeadStatus
+from contacts.timeline import TICKS, Newest, newest_messages
+
+COLOURS = {
+    LeadStatus.NEW: "info",
+    LeadStatus.QUALIFIED: "warning",
+    LeadStatus.CONTACTED: "primary",
+    LeadStatus.CONVERTED: "success",
+    LeadStatus.ARCHIVED: "default",
+}
+
+TAGS_SHOWN = 4
+
+
+def with_facts(leads: QuerySet[Any]) -> QuerySet[Any]:
+    """A page of leads with what their rows need of other tables. For a page only: each row is a few look-ups."""
+    follow_up = FollowUp.objects.filter(contact=OuterRef("pk"), done_at=None)
+    handoff = Conversation.objects.filter(contact=OuterRef("pk"), handoff_at__isnull=False).order_by(
+        "-handoff_at"
+    )
+    annotated: QuerySet[Any] = leads.annotate(
+        waiting_since=waiting_since(),
+        came_back=wrote_since_closed(),
+        handoff_at=Subquery(handoff.values("handoff_at")[:1], output_field=DateTimeField()),
+        handoff_reason=Subquery(handoff.values("handoff_reason")[:1], output_field=TextField()),
+        follow_up_at=Subquery(follow_up.values("due_at")[:1], output_field=DateTimeField()),
+        follow_up_remark=Subquery(follow_up.values("remark")[:1], output_field=TextField()),
+    )
+    return annotated.select_related("owner", "workspace")
+
+
+def rows_of(leads: Iterable[Any], now: datetime) -> list[Row]:
+    """One more query: the newest message of each."""
+    found = list(leads)
+    newest = newest_messages(found)
+    return [Row(lead, newest.get(lead.pk), now) for lead in found]
+
+
+def lasting(span: timedelta) -> str:
+    """How long, in the fewest words."""
+    if span < timedelta(minutes=1):
+        return _("< 1 min")
+    if span < timedelta(hours=1):
+        return _("%(count)d min") % {"count": span // timedelta(minutes=1)}
+    if span < timedelta(days=1):
+        return _("%(count)d h") % {"count": span // timedelta(hours=1)}
+    days = span // timedelta(days=1)
+    return ngettext("%(count)d day", "%(count)d days", days) % {"count": days}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A lead as the list shows it. `lead` comes from `with_facts`."""
+
+    lead: Any
+    newest: Newest | None
+    now: datetime
+
+    @property
+    def name(self) -> str:
+        """The team's name, else WhatsApp's, the phone, the username, the user id: never empty."""
+        lead: Contact = self.lead
+        return lead.name or lead.kapso_name or showing.phone(lead.phone) or lead.shown_name
+
+    @property
+    def handles(self) -> list[str]:
+        """By what else the person is known."""
+        lead: Contact = self.lead
+        known = (showing.phone(lead.phone), f"@{lead.username}" if lead.username else "")
+        return [handle for handle in known if handle and handle != self.name]
+
+    @property
+    def tags_more(self) -> int:
+        """How many tags are not shown."""
+        return max(0, len(self.lead.tags) - TAGS_SHOWN)
+
+    @property
+    def tags(self) -> list[str]:
+        tags: list[str] = self.lead.tags
+        return tags[:TAGS_SHOWN]
+
+    @property
+    def source(self) -> str:
+        return "WhatsApp" if self.lead.source in ("", "whatsapp") else self.lead.source
+
+    @property
+    def owner(self) -> str:
+        owner = self.lead.owner
+        return (owner.get_full_name() or owner.get_username()) if owner else ""
+
+    @property
+    def active(self) -> str:
+        return showing.relative_time(self.lead.last_activity_at)
+
+    @property
+    def colour(self) -> str:
+        return COLOURS[LeadStatus(self.lead.lead_status)]
+
+    @property
+    def tick(self) -> tuple[str, str] | None:
+        """Icon and meaning of how far our message came."""
+        return TICKS.get(self.newest.status) if self.newest else None
+
+    @property
+    def is_unread(self) -> bool:
+        """The customer wrote more than the team has read."""
+        wrote, read = self.lead.last_inbound_at, self.lead.read_at
+        return wrote is not None and (read is None or wrote > read)
+
+    @property
+    def is_closed(self) -> bool:
+        return self.lead.lead_status in CLOSED
+
+    @property
+    def wrote_again(self) -> bool:
+        return self.is_closed and bool(self.lead.came_back)
+
+    @property
+    def customer_waits_since(self) -> datetime | None:
+        """As `lead_views.awaiting_reply` has it, whether put aside or not."""
+        wrote, answered = self.lead.last_inbound_at, self.lead.last_contact_at
+        if wrote is None or (answered is not None and answered >= wrote) or self.is_done:
+            return None
+        since: datetime = self.lead.waiting_since
+        return since
+
+    @property
+    def is_done(self) -> bool:
+        return self.is_closed and not self.wrote_again
+
+    @property
+    def customer_waits(self) -> str:
+        since = self.customer_waits_since
+        return _("customer, %(time)s") % {"time": lasting(self.now - since)} if since else ""
+
+    @property
+    def we_wait(self) -> str:
+        """Since when it is the customer's turn."""
+        wrote, answered = self.lead.last_inbound_at, self.lead.last_contact_at
+        if answered is None or self.is_done or (wrote is not None and wrote > answered):
+            return ""
+        return _("us, %(time)s") % {"time": lasting(self.now - answered)}
+
+    @property
+    def window_until(self) -> datetime | None:
+        wrote: datetime | None = self.lead.last_inbound_at
+        return wrote + WINDOW if wrote else None
+
+    @property
+    def window_left(self) -> str:
+        """ "" once it is closed: open until exactly 24 hours after the customer's last message."""
+        until = self.window_until
+        return lasting(min(until - self.now, WINDOW)) if until and until > self.now else ""
+
+    @property
+    def is_window_closing(self) -> bool:
+        until = self.window_until
+        return until is not None and timedelta(0) < until - self.now < CLOSING
+
+    @property
+    def aside_until(self) -> datetime | None:
+        """When it is back, unless the customer writes before."""
+        lead: Contact = self.lead
+        if lead.snoozed_until is None or lead.snoozed_until <= self.now:
+            return None
+        wrote_since = lead.last_inbound_at and lead.snoozed_at and lead.last_inbound_at > lead.snoozed_at
+        return None if wrote_since else lead.snoozed_until
+
+    @property
+    def needs_human(self) -> bool:
+        asked, cleared = self.lead.handoff_at, self.lead.handoff_cleared_at
+        return asked is not None and (cleared is None or asked > cleared)
+
+    @property
+    def is_follow_up_due(self) -> bool:
+        return self.lead.follow_up_at is not None and self.lead.follow_up_at <= self.now
