@@ -20,7 +20,7 @@ from kapso_sync.models import AnswerCount, Tally, WebhookDelivery
 from kapso_sync.tallies import Tallies
 from kapso_sync.usual import today_and_usual
 from kapso_sync.watching import Picture
-from tests.builders import LIMA, OWN_PHONE, RECEIVED, SAOPAULO, Desk, Json, message, session_event
+from tests.builders import LIMA, RECEIVED, SAOPAULO, Desk, Json, message, session_event
 
 NOW = datetime(2026, 6, 10, 15, 0, tzinfo=UTC)  # a Wednesday
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
