@@ -25,7 +25,7 @@ class Shop:
 
     @classmethod
     def open(cls, name: str = "Madrid", zone: str = "Europe/Madrid", **fields: Any) -> Shop:
-        workspace = Workspace.objects.create(name=name, slug=name.lower(), time_zone=zone, **fields)
+        workspace = Workspace.objects.create(name=name, slug=name.lower()[:50], time_zone=zone, **fields)
         number = PhoneNumber.objects.create(workspace=workspace, phone_number_id=f"90{workspace.pk}")
         return cls(workspace, number)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from contacts.charts import HEIGHT, STEP, columns, shares
 
 
@@ -13,7 +15,7 @@ def test_the_highest_column_is_as_high_as_the_picture_and_the_others_in_proporti
 def test_columns_of_a_group_stand_side_by_side_within_their_room() -> None:
     bars = columns([(1, 1), (1, 1)]).bars
     assert [bar.x for bar in bars] == sorted(bar.x for bar in bars)
-    assert all(one.x + one.width <= next_one.x for one, next_one in zip(bars, bars[1:], strict=False))
+    assert all(one.x + one.width <= next_one.x for one, next_one in pairwise(bars))
     assert bars[-1].x + bars[-1].width <= 2 * STEP
 
 
