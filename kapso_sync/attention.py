@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Min, Q, QuerySet
+from django.db.models import Q, QuerySet, Value
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -98,8 +98,7 @@ def missing_numbers(request: HttpRequest) -> list[tuple[str, int]]:
 
 
 def _given_up(request: HttpRequest) -> list[Alert]:
-    mine = WebhookDelivery.objects.for_user(user_of(request)).filter(GIVEN_UP)
-    count = mine.values("pk")[: MOST_COUNTED + 1].count()
+    count = _unprocessed(request).given_up
     if not count:
         return []
     number = f"More than {MOST_COUNTED}" if count > MOST_COUNTED else str(count)
@@ -107,9 +106,38 @@ def _given_up(request: HttpRequest) -> list[Alert]:
     return [Alert(text, (("Look at what went wrong", _list(waits="human")),))]
 
 
+def oldest_under_way(request: HttpRequest) -> datetime | None:
+    """When the oldest delivery came that is not processed yet, though it will be."""
+    return _unprocessed(request).oldest_under_way
+
+
+@dataclass(frozen=True, slots=True)
+class _Unprocessed:
+    """Of the deliveries that the user may see; those given up are counted no further than it matters."""
+
+    given_up: int
+    oldest_under_way: datetime | None
+
+
+def _unprocessed(request: HttpRequest) -> _Unprocessed:
+    """One statement, asked once per request."""
+    kept = vars(request)
+    if "leadcrm_unprocessed" not in kept:
+        mine = WebhookDelivery.objects.for_user(user_of(request))
+        given_up = mine.filter(GIVEN_UP).values_list(Value(1), "received_at")[: MOST_COUNTED + 1]
+        under_way = mine.filter(UNDER_WAY).order_by("received_at")
+        oldest = under_way.values_list(Value(0), "received_at")[:1]
+        rows = list(given_up.union(oldest, all=True))
+        count = sum(is_given_up for is_given_up, _at in rows)
+        kept["leadcrm_unprocessed"] = _Unprocessed(
+            count, next((at for given_up, at in rows if not given_up), None)
+        )
+    found: _Unprocessed = kept["leadcrm_unprocessed"]
+    return found
+
+
 def _late(request: HttpRequest) -> list[Alert]:
-    mine = WebhookDelivery.objects.for_user(user_of(request)).filter(UNDER_WAY)
-    oldest, now = mine.aggregate(oldest=Min("received_at"))["oldest"], timezone.now()
+    oldest, now = oldest_under_way(request), timezone.now()
     if oldest is None or now - oldest < LATE_AFTER:
         return []
     text = f"The oldest delivery that is not processed yet came {showing.ago(oldest, now)}. It is tried again by itself."

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, get_args
 
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from django.urls import reverse
 from django.utils import timezone
 
@@ -33,6 +33,7 @@ OUTCOMES: list[tuple[str, str]] = [
     (str(value), str(label)) for value, label in WebhookDelivery.Status.choices
 ]
 MOST_NUMBERS = 200  # on a page
+LATELY = timedelta(hours=24)
 
 # Kapso switches a webhook off at these (CONTRACT.md 3.6); AT_RISK is ours, to be told before.
 PAUSED_FROM, PAUSED_FAILURES, PAUSED_RATE = 40, 10, 0.85
@@ -98,7 +99,8 @@ class Picture:
 
     number: PhoneNumber
     last_at: datetime | None = None
-    today: Counter[str] = field(default_factory=Counter)
+    # Of the last 24 hours, by outcome.
+    lately: Counter[str] = field(default_factory=Counter)
     answers: Answers = field(default_factory=Answers)
     silence: str = ""
     gaps: Sequence[Gap] = ()
@@ -108,12 +110,15 @@ class Picture:
         return showing.relative_time(self.last_at)
 
     @property
-    def today_in_words(self) -> str:
+    def lately_in_words(self) -> str:
         """12 processed, 1 failed"""
-        said = [
-            f"{self.today[status]} {label.lower()}" for status, label in OUTCOMES if self.today.get(status)
-        ]
+        said = [f"{count} {label.lower()}" for _status, label, count in self.outcomes]
         return ", ".join(said) or "Nothing came"
+
+    @property
+    def outcomes(self) -> list[tuple[str, str, int]]:
+        """Status, what it is called, and how many there were lately."""
+        return [(status, label, self.lately[status]) for status, label in OUTCOMES if self.lately.get(status)]
 
     @property
     def problems(self) -> list[Problem]:
@@ -138,7 +143,7 @@ def pictures(numbers: Iterable[PhoneNumber], now: datetime | None = None) -> lis
     found = [Picture(number) for number in numbers]
     names = [picture.number.phone_number_id for picture in found]
     times = sightings.first_and_last(names)
-    today = sightings.outcomes_since(names, timezone.localtime(now).replace(hour=0, minute=0, second=0))
+    lately = sightings.outcomes_since(names, now - LATELY)
     answers = sightings.answers_since(names, now - WINDOW)
     active = {p.number.phone_number_id: times[p.number.phone_number_id] for p in found if _is_heard(p, times)}
     silences = _silences(active, now)
@@ -146,7 +151,7 @@ def pictures(numbers: Iterable[PhoneNumber], now: datetime | None = None) -> lis
     for picture in found:
         name = picture.number.phone_number_id
         picture.last_at = times[name][1] if name in times else None
-        picture.today = today.get(name, Counter())
+        picture.lately = lately.get(name, Counter())
         picture.answers = Answers(answers.get(name, {}))
         picture.silence = silences.get(name, "")
         picture.gaps = gaps.get(picture.number.pk, ())
@@ -155,20 +160,29 @@ def pictures(numbers: Iterable[PhoneNumber], now: datetime | None = None) -> lis
 
 def pictures_for(user: User | AnonymousUser) -> list[Picture]:
     """Of the numbers of the user's workspaces, those with a problem first."""
-    numbers = PhoneNumber.objects.for_user(user).select_related("workspace").defer("webhook_secret")
-    found = pictures(numbers.order_by("workspace__name", "display_phone_number", "pk")[:MOST_NUMBERS])
+    return _worst_first(PhoneNumber.objects.for_user(user))
+
+
+def pictures_in(workspaces: Sequence[int]) -> list[Picture]:
+    """Of the numbers of these workspaces, those with a problem first."""
+    return _worst_first(PhoneNumber.objects.filter(workspace__in=workspaces))
+
+
+def _worst_first(numbers: QuerySet[PhoneNumber]) -> list[Picture]:
+    known = numbers.select_related("workspace").defer("webhook_secret")
+    found = pictures(known.order_by("workspace__name", "display_phone_number", "pk")[:MOST_NUMBERS])
     return sorted(found, key=lambda picture: get_args(Level).index(picture.level))
 
 
-def alerts(user: User | AnonymousUser) -> list[Alert]:
-    """For the first page: what is wrong with the user's numbers and, for superusers, what we had to refuse today."""
+def alerts(found: Iterable[Picture], user: User | AnonymousUser) -> list[Alert]:
+    """For the first page: what is wrong with these numbers and, for superusers, what we had to refuse today."""
     health = reverse("numbers-health")
-    found = [
+    said = [
         Alert(f"{picture.number}: {problem.text}", (("What to do", health),))
-        for picture in pictures_for(user)
+        for picture in found
         for problem in picture.problems
     ]
-    return found + _refused_today() if user.is_superuser else found
+    return said + _refused_today() if user.is_superuser else said
 
 
 def _refused_today() -> list[Alert]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -12,15 +11,15 @@ from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
+from contacts.admin import reports, start
 from contacts.admin.tenancy import SuperuserAdmin, user_of, workspaces_of
 from contacts.admin.unfolded import TabularInline
-from contacts.models import Contact, Membership, PhoneNumber
-from kapso_sync import watching
+from contacts.models import Contact, Membership
 from kapso_sync.afterwards import ask_for_retries
-from kapso_sync.attention import alerts_for
-from kapso_sync.models import WebhookDelivery
+from kapso_sync.sync_health import SyncHealth, sync_health
 
 if TYPE_CHECKING:
     from django.contrib.auth.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -86,20 +85,30 @@ def is_superuser(request: HttpRequest) -> bool:
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """The first page: what there is to do, and how to begin where there is nothing yet."""
+    """The first page: what there is to do today; for managers how it goes, and whether everything arrives."""
     ask_for_retries(request)  # a number that is quiet gets no webhook that would see what is due
-    user, mine = user_of(request), list(workspaces_of(request))
-    unfinished = WebhookDelivery.objects.for_user(user).filter(status__in=("failed", "unroutable"))
-    troubled = Counter(unfinished.values_list("status", flat=True)[:100])
+    mine, now = list(workspaces_of(request)), timezone.now()
+    health = _health(request)
+    todos = start.today(request, now) if mine else []
     return context | {
         "title": "leadcrm",
-        "alerts": [*alerts_for(request), *watching.alerts(user)],
         "workspaces": mine,
-        "has_number": PhoneNumber.objects.filter(workspace__in=mine).exists(),
-        "has_lead": Contact.objects.filter(workspace__in=mine).living().exists(),
-        "troubled": troubled.total(),
-        "troubled_status": troubled.most_common(1)[0][0] if troubled else "",
+        "todos": todos,
+        "team": reports.in_short(request, now),
+        "health": health,
+        "alerts": health.alerts if health else [],
+        "has_lead": any(todo.rows for todo in todos) or _has_lead(mine),
     }
+
+
+def _health(request: HttpRequest) -> SyncHealth | None:
+    """Deliveries are the managers' business; a superuser is told of those that are nobody's, too."""
+    managed = list(reports.managed(request))
+    return sync_health(request, managed) if managed or is_superuser(request) else None
+
+
+def _has_lead(workspaces: list[int]) -> bool:
+    return Contact.objects.filter(workspace__in=workspaces).living().exists()
 
 
 def is_among_leads(request: HttpRequest) -> bool:

@@ -223,7 +223,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "leadcrm.admin.dashboard",
     "GLOBAL_CALLBACK": "leadcrm.welcome.every_page",
-    "STYLES": [_asset(f"{name}.css") for name in ("admin", "list", "work", "told")],
+    "STYLES": [_asset(f"{name}.css") for name in ("admin", "list", "work", "told", "start")],
     "SCRIPTS": [_asset(f"{name}.js") for name in ("admin", "list", "work", "keys", "told")],
     "SIDEBAR": {
         "navigation": [
@@ -234,6 +234,12 @@ UNFOLD = {
                         "title": "Possible duplicates",
                         "icon": "merge",
                         "link": reverse_lazy("admin:contacts_contact_duplicates"),
+                    },
+                    {
+                        "title": "Reports",
+                        "icon": "bar_chart",
+                        "link": reverse_lazy("reports"),
+                        "permission": "contacts.admin.reports.is_manager",
                     },
                     _menu_item("Deliveries", "move_to_inbox", "kapso_sync_webhookdelivery"),
                     {

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from contacts.admin import behind, reports, start
 from contacts.admin.notifications import notification_urls
 from kapso_sync import pages
 from kapso_sync.people_views import people_urls
@@ -21,5 +22,8 @@ urlpatterns = [
     path("metrics", health.metrics, name="metrics"),
     path("admin/numbers-health/", admin.site.admin_view(pages.numbers_health), name="numbers-health"),
     path("admin/drift/", admin.site.admin_view(pages.drift), name="drift"),
+    path("admin/today/<slug:what>/", admin.site.admin_view(start.today_view), name="today"),
+    path("admin/reports/", admin.site.admin_view(reports.reports_view), name="reports"),
+    path("admin/reports/behind/", admin.site.admin_view(behind.behind_view), name="reports-behind"),
     path("admin/", admin.site.urls),
 ]

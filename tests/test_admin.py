@@ -686,8 +686,8 @@ def test_the_first_page_leads_to_the_leads(desk: Client) -> None:
 def test_the_first_page_points_at_what_went_wrong(boss: Client, kapso: Kapso) -> None:
     kapso.post_file("message-received-unknown-phone-number-id")
     page = html(boss, "/admin/")
-    assert f'href="{DELIVERIES}?status=unroutable"' in page
-    assert "1 need a look" in page
+    assert "is not registered here: 1 webhook waits." in page
+    assert f'href="{DELIVERIES}?waits=number&amp;number=' in page
 
 
 def test_a_member_of_nothing_is_told_so(cast: Cast, client: Client) -> None:

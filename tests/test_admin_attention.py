@@ -40,9 +40,9 @@ def boss(desk: Desk) -> Client:
 
 @pytest.fixture
 def ana(desk: Desk) -> Client:
-    """She works in Lima."""
+    """She is a manager in Lima."""
     user = User.objects.create_user("ana", is_staff=True)
-    Membership.objects.create(workspace=desk.numbers[LIMA].workspace, user=user)
+    Membership.objects.create(workspace=desk.numbers[LIMA].workspace, user=user, role="manager")
     client = Client()
     client.force_login(user)
     return client

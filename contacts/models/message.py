@@ -111,6 +111,13 @@ class Message(models.Model):
                 condition=~Q(message_type__in=NOT_A_TURN) & ~Q(status="failed"),
                 name="message_turns",
             ),
+            # What a workspace wrote and was written in a period (contacts.reports).
+            models.Index(
+                fields=["workspace", "sent_at"],
+                include=["contact", "direction"],
+                condition=~Q(message_type__in=NOT_A_TURN) & ~Q(status="failed"),
+                name="message_report",
+            ),
             # The reactions, edits and revokes of a message.
             models.Index(
                 fields=["phone_number", "target_kapso_id"],
