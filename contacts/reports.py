@@ -20,6 +20,7 @@ from django.db.models.functions import Coalesce
 from contacts import lead_views
 from contacts.business_hours import DAY, has_hours, midnights, openings, seconds_before, zone_of
 from contacts.models import Contact, FollowUp, Message, Workspace
+from contacts.models.contact import CLOSED
 from contacts.models.message import NOT_A_TURN
 from contacts.statements import report_on_messages as sql
 
@@ -144,7 +145,7 @@ class Report:
             sql.LEADS, most=MOST_LEADS
         ):
             if not no_owner:
-                found.open_by_owner[owner] += 0 if status in lead_views.CLOSED else count
+                found.open_by_owner[owner] += 0 if status in CLOSED else count
             elif not no_source:
                 found.by_source[source] = count
             elif not no_status:
@@ -190,7 +191,7 @@ class Report:
         return self._awaiting().filter(age=age).order_by("last_inbound_at", "pk")
 
     def open_leads(self, owner: int | None) -> QuerySet[Contact]:
-        found = self._living().filter(owner=owner).exclude(lead_status__in=lead_views.CLOSED)
+        found = self._living().filter(owner=owner).exclude(lead_status__in=CLOSED)
         return found.order_by(*lead_views.NEWEST_FIRST)
 
     def overdue_leads(self) -> QuerySet[Contact]:

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("contacts", "0010_the_desk")]
+    dependencies = [("contacts", "0012_the_list")]
 
     operations = [
         migrations.AddIndex(
