@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from contacts import showing
-from contacts.admin.tenancy import user_of
+from contacts.admin.tenancy import rights_of, user_of
 from contacts.admin.unfolded import DropdownFilter
 from kapso_sync.models import WebhookDelivery
 
@@ -78,6 +78,16 @@ class WaitsFilter(DropdownFilter):
         return rows.filter(chosen[1]) if chosen else rows
 
 
+def seen_by(request: HttpRequest) -> Q:
+    """Which deliveries the user sees: as `WebhookDelivery.objects.for_user`, of what is known of the request already."""
+    return Q() if user_of(request).is_superuser else Q(workspace__in=rights_of(request).manages())
+
+
+def sees_deliveries(request: HttpRequest) -> bool:
+    """Managers do; so does a superuser where there is no workspace yet."""
+    return user_of(request).is_superuser or bool(rights_of(request).manages())
+
+
 def alerts_for(request: HttpRequest) -> list[Alert]:
     """Of the deliveries that the user may see. Numbers and code are the superusers' business."""
     found = [*_given_up(request), *_late(request)]
@@ -98,7 +108,7 @@ def missing_numbers(request: HttpRequest) -> list[tuple[str, int]]:
 
 
 def _given_up(request: HttpRequest) -> list[Alert]:
-    mine = WebhookDelivery.objects.for_user(user_of(request)).filter(GIVEN_UP)
+    mine = WebhookDelivery.objects.filter(seen_by(request)).filter(GIVEN_UP)
     count = mine.values("pk")[: MOST_COUNTED + 1].count()
     if not count:
         return []
@@ -108,7 +118,7 @@ def _given_up(request: HttpRequest) -> list[Alert]:
 
 
 def _late(request: HttpRequest) -> list[Alert]:
-    mine = WebhookDelivery.objects.for_user(user_of(request)).filter(UNDER_WAY)
+    mine = WebhookDelivery.objects.filter(seen_by(request)).filter(UNDER_WAY)
     oldest, now = mine.aggregate(oldest=Min("received_at"))["oldest"], timezone.now()
     if oldest is None or now - oldest < LATE_AFTER:
         return []

@@ -15,6 +15,7 @@ from django.utils.functional import cached_property
 
 from contacts.facts import as_json
 from contacts.models import PhoneNumber, Workspace
+from contacts.rights import Rights
 from contacts.statements import run
 from kapso_sync import formats
 from kapso_sync.outcomes import PAUSES, SAVE_OUTCOMES, STORE
@@ -49,8 +50,8 @@ NEEDS_SOMETHING = ~Q(status__in=FINISHED) | Q(waits_for__isnull=False)
 
 class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
     def for_user(self, user: User | AnonymousUser) -> Self:
-        """Deliveries of the user's workspaces; those that are nobody's, or several workspaces', are a superuser's."""
-        return self if user.is_superuser else self.filter(workspace__members=user.pk)
+        """Of the workspaces that the user manages; those that are nobody's, or several workspaces', are a superuser's."""
+        return self if user.is_superuser else self.filter(workspace__in=Rights.of(user).manages())
 
     def waiting_for(self, number: PhoneNumber) -> Self:
         """What came for this number before it was registered here, or while it was set inactive."""

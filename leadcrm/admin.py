@@ -10,17 +10,19 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from contacts.admin.tenancy import SuperuserAdmin, user_of, workspaces_of
+from contacts.admin.tenancy import SuperuserAdmin, rights_of, user_of, workspaces_of
 from contacts.admin.unfolded import TabularInline
+from contacts.members import leads_of
 from contacts.models import Contact, Membership, PhoneNumber
 from kapso_sync import watching
 from kapso_sync.afterwards import ask_for_retries
-from kapso_sync.attention import alerts_for
+from kapso_sync.attention import alerts_for, seen_by, sees_deliveries
 from kapso_sync.models import WebhookDelivery
+from leadcrm import deactivating
 
 if TYPE_CHECKING:
     from django.contrib.auth.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -72,6 +74,16 @@ class UserAdmin(SuperuserAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"is_staff": True} | super().get_changeform_initial_data(request)
 
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(deactivating.reassign_leads)
+        return [path("<int:pk>/leads/", view, name="auth_user_leads"), *super().get_urls()]
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        """Whoever cannot log in any more answers nobody: whose are their leads now?"""
+        if not obj.is_active and leads_of(obj).exists():
+            return HttpResponseRedirect(reverse("admin:auth_user_leads", args=[obj.pk]))
+        return super().response_change(request, obj)
+
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:  # noqa: ARG002
         return self.inlines if obj else ()
 
@@ -85,18 +97,24 @@ def is_superuser(request: HttpRequest) -> bool:
     return bool(user_of(request).is_superuser)
 
 
+def manages(request: HttpRequest) -> bool:
+    """Of the menu: deliveries and possible duplicates are for managers."""
+    return sees_deliveries(request)
+
+
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """The first page: what there is to do, and how to begin where there is nothing yet."""
     ask_for_retries(request)  # a number that is quiet gets no webhook that would see what is due
     user, mine = user_of(request), list(workspaces_of(request))
-    unfinished = WebhookDelivery.objects.for_user(user).filter(status__in=("failed", "unroutable"))
+    unfinished = WebhookDelivery.objects.filter(seen_by(request), status__in=("failed", "unroutable"))
     troubled = Counter(unfinished.values_list("status", flat=True)[:100])
     return context | {
         "title": "leadcrm",
         "alerts": [*alerts_for(request), *watching.alerts(user)],
         "workspaces": mine,
         "has_number": PhoneNumber.objects.filter(workspace__in=mine).exists(),
-        "has_lead": Contact.objects.filter(workspace__in=mine).living().exists(),
+        "has_lead": Contact.objects.filter(rights_of(request).leads()).living().exists(),
+        "sees_deliveries": sees_deliveries(request),
         "troubled": troubled.total(),
         "troubled_status": troubled.most_common(1)[0][0] if troubled else "",
     }

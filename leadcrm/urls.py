@@ -6,10 +6,11 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from contacts.admin.preferences import preferences
 from kapso_sync import pages
 from kapso_sync.people_views import people_urls
 from kapso_sync.views import KapsoWebhookView
-from leadcrm import health
+from leadcrm import accounts, health, joining
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -18,5 +19,14 @@ urlpatterns = [
     path("metrics", health.metrics, name="metrics"),
     path("admin/numbers-health/", admin.site.admin_view(pages.numbers_health), name="numbers-health"),
     path("admin/drift/", admin.site.admin_view(pages.drift), name="drift"),
+    path("admin/preferences/", admin.site.admin_view(preferences), name="preferences"),
+    # unfold's login page links to `admin_password_reset` where there is one; the others are Django's own names.
+    path("admin/forgotten-password/", accounts.ForgottenPassword.as_view(), name="admin_password_reset"),
+    path("admin/forgotten-password/mailed/", accounts.Mailed.as_view(), name="password_reset_done"),
+    path(
+        "admin/new-password/<uidb64>/<token>/", accounts.NewPassword.as_view(), name="password_reset_confirm"
+    ),
+    path("admin/new-password/set/", accounts.PasswordSet.as_view(), name="password_reset_complete"),
+    path("join/<str:secret>/", joining.join, name="join"),
     path("admin/", admin.site.urls),
 ]

@@ -20,6 +20,8 @@ for name in (
     "PORT",
     "RETENTION_DAYS",
     "TIME_ZONE",
+    "EMAIL_URL",
+    "EMAIL_FROM",
 ):
     os.environ.pop(name, None)
 os.environ["KAPSO_WEBHOOK_SECRET"] = "project-secret"

@@ -18,6 +18,7 @@ from contacts.models import (
     Membership,
     Message,
     PhoneNumber,
+    Role,
     StatusChange,
     Workspace,
 )
@@ -54,7 +55,7 @@ def boss(cast: Cast, client: Client) -> Client:
 def make_user(name: str, *workspaces: Workspace, **fields: Any) -> User:
     user = User.objects.create_user(name, is_staff=True, **fields)
     for workspace in workspaces:
-        Membership.objects.create(workspace=workspace, user=user)
+        Membership.objects.create(workspace=workspace, user=user, role=Role.MANAGER)
     return user
 
 

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 from django.http import HttpRequest
 
-from contacts.admin.tenancy import CappedList, user_of, workspaces_of
+from contacts.admin.tenancy import CappedList, rights_of, user_of, workspaces_of
 from contacts.admin.unfolded import DropdownFilter, TextFilter
 from contacts.models import LeadStatus
 from contacts.timeline import newest_messages
@@ -21,7 +21,7 @@ class LeadList(CappedList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         mine = list(workspaces_of(request))
-        if len(mine) > 1 and not self.query and not self.has_active_filters:
+        if len(mine) > 1 and rights_of(request).sees_all and not self.query and not self.has_active_filters:
             self.result_list = self._page_of(mine)
         leads = list(self.result_list)
         newest = newest_messages(leads)

@@ -40,7 +40,7 @@ def shown(request: HttpRequest, lead: Contact) -> dict[str, Any]:
         "timeline": timeline(lead, request.GET.get("before", "")),
         "identities": _identities(lead),
         "status_changes": list(StatusChange.objects.of(lead).select_related("by")[:HISTORY]),
-        **merging.shown_with(lead),
+        **merging.shown_with(request, lead),
     }
 
 

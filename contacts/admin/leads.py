@@ -17,11 +17,12 @@ from django.utils.safestring import SafeString
 from contacts import showing
 from contacts.admin import lead_page, merging
 from contacts.admin.lead_list import LeadList, OwnerFilter, StatusFilter, TagFilter, WorkspaceFilter
-from contacts.admin.tenancy import MemberAdmin, user_of, workspaces_of
+from contacts.admin.tenancy import MemberAdmin, rights_of, user_of, workspaces_of
 from contacts.admin.unfolded import TextInput, labelled
 from contacts.lead_form import LeadForm, MemberField, NewLeadForm
 from contacts.models import Contact, LeadStatus, TransitionRefused
 from contacts.phone_forms import phones_like
+from contacts.rights import WORKERS
 
 COLOURS = {
     LeadStatus.NEW: "info",
@@ -81,7 +82,11 @@ class LeadAdmin(MemberAdmin):
     # The list
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).filter(merged_into=None)
+        return self._seen(request).filter(merged_into=None)
+
+    def _seen(self, request: HttpRequest) -> QuerySet[Any]:
+        """Merged ones, too."""
+        return super().get_queryset(request).filter(rights_of(request).leads())
 
     def get_list_display(self, request: HttpRequest) -> Any:
         several = len(workspaces_of(request)) > 1
@@ -153,7 +158,7 @@ class LeadAdmin(MemberAdmin):
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "workspace":
-            mine = db_field.remote_field.model.objects.for_user(user_of(request))
+            mine = db_field.remote_field.model.objects.filter(pk__in=rights_of(request).where(*WORKERS))
             kwargs |= {"queryset": mine, "initial": mine.first()}
         if db_field.name == "owner":
             kwargs |= {"form_class": MemberField, "queryset": get_user_model().objects.none()}
@@ -174,6 +179,8 @@ class LeadAdmin(MemberAdmin):
             context |= {
                 "title": lead.name or lead.kapso_name or showing.phone(lead.phone) or lead.shown_name,
                 "subtitle": None,
+                "may_manage": rights_of(request).may_manage(lead.workspace_id),
+                "may_erase": rights_of(request).may_erase(lead.workspace_id),
                 **lead_page.shown(request, lead),
             }
         return super().render_change_form(request, context, *args, **kwargs)
@@ -219,15 +226,19 @@ class LeadAdmin(MemberAdmin):
         self, request: HttpRequest, opts: Any, object_id: str
     ) -> HttpResponse:
         """An old link to a lead that was merged leads to where its messages are now."""
-        mine = super().get_queryset(request)
         merged = (
-            mine.filter(pk=object_id, merged_into__isnull=False).first() if object_id.isdecimal() else None
+            self._seen(request)
+            .filter(pk=object_id, merged_into__isnull=False)
+            .select_related("merged_into")
+            .first()
+            if object_id.isdecimal()
+            else None
         )
-        if merged:
+        if merged and rights_of(request).sees(merged.merged_into):
             return HttpResponseRedirect(
                 reverse("admin:contacts_contact_change", args=[merged.merged_into_id])
             )
-        return super()._get_obj_does_not_exist_redirect(request, opts, object_id)  # type: ignore[misc,no-any-return]
+        return super()._get_obj_does_not_exist_redirect(request, opts, object_id)  # type: ignore[no-any-return]
 
     @admin.display(description="Phone")
     def phone_shown(self, lead: Contact) -> str:
