@@ -33,7 +33,9 @@ MOST_OPEN = 100
 
 
 class InvitationForm(forms.Form):
-    email = forms.EmailField(label=gettext_lazy("E-mail"), widget=EmailInput({"autocomplete": "off"}))
+    email = forms.EmailField(
+        label=gettext_lazy("E-mail"), max_length=254, widget=EmailInput({"autocomplete": "off"})
+    )
     role = forms.ChoiceField(
         label=gettext_lazy("Role"), choices=Role.choices, initial=Role.AGENT, widget=Select()
     )

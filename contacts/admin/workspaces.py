@@ -85,8 +85,10 @@ class WorkspaceAdmin(MemberAdmin):
         return user_of(request).is_superuser
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        rights = rights_of(request)
-        return rights.may_arrange(obj.pk) if obj else bool(rights.where(Role.OWNER))
+        """Without a row this does not say no: what is not there is not found, whoever asks."""
+        return self.has_view_permission(request, obj) and (
+            obj is None or rights_of(request).may_arrange(obj.pk)
+        )
 
     @admin.display(description=_("Working hours"))
     def hours_shown(self, workspace: Workspace) -> str:
