@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 from typing import Any
 
 from axes.helpers import get_client_username
@@ -19,7 +21,10 @@ def client_address(request: HttpRequest) -> str:
     """Whoever comes from this machine is the proxy: the last address that it was told by is one that it saw itself."""
     near: str = request.META.get("REMOTE_ADDR") or ""
     told = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    return told[:39] if told and near in LOOPBACK else near or LOOPBACK[0]
+    if near in LOOPBACK:
+        with contextlib.suppress(ValueError):
+            return str(ipaddress.ip_address(told))
+    return near or LOOPBACK[0]
 
 
 def locked_out(
