@@ -31,9 +31,7 @@ def ana(db: None) -> User:
     return User.objects.create_user("ana", "ana@crm.test", GOOD, is_staff=True)
 
 
-def try_login(
-    password: str = "wrong", name: str = "ana", client: Client | None = None, **headers: str
-) -> Any:
+def try_login(typed: str = "wrong", name: str = "ana", client: Client | None = None, **headers: str) -> Any:
     return (client or Client()).post(LOGIN, {"username": name, "password": typed}, headers=headers)
 
 
@@ -121,7 +119,7 @@ def test_a_new_password_by_e_mail(ana: User, settings: Any) -> None:
     assert "on its way" in done.content.decode()
     (letter,) = mail.outbox
     assert (letter.to, letter.subject) == (["ana@crm.test"], "Your new password for leadcrm")
-    link = re.findall(r"http://testserver(/admin/new-password/\S+)", letter.body)[0]
+    link = re.findall(r"http://testserver(/admin/new-password/\S+)", str(letter.body))[0]
     form = her.get(link, follow=True)
     assert "Choose a new password" in form.content.decode()
     address = form.redirect_chain[-1][0]
@@ -153,7 +151,7 @@ def test_a_link_older_than_a_day_is_not_good(ana: User, settings: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PasswordResetTokenGenerator, "_now", lambda _: then)
         Client().post(FORGOTTEN, {"email": "ana@crm.test"})
-    link = re.findall(r"http://testserver(\S+)", mail.outbox[0].body)[0]
+    link = re.findall(r"http://testserver(\S+)", str(mail.outbox[0].body))[0]
     assert "not good any more" in Client().get(link, follow=True).content.decode()
 
 
