@@ -175,6 +175,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # trying on does not prolong the wait
 AXES_CLIENT_IP_CALLABLE = "leadcrm.throttling.client_address"
+AXES_USERNAME_CALLABLE = "leadcrm.throttling.name_of"
 AXES_LOCKOUT_CALLABLE = "leadcrm.throttling.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # who came when is nobody's business here
 AXES_ENABLE_ADMIN = False

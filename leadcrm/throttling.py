@@ -6,7 +6,6 @@ import contextlib
 import ipaddress
 from typing import Any
 
-from axes.helpers import get_client_username
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.db.models import Max
@@ -27,12 +26,19 @@ def client_address(request: HttpRequest) -> str:
     return near or LOOPBACK[0]
 
 
+def name_of(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
+    """As it was typed, and no longer than a row holds."""
+    typed = (credentials or {}).get("username") or request.POST.get("username", "")
+    return str(typed)[:255]
+
+
 def locked_out(
     request: HttpRequest, _answer: HttpResponse | None, credentials: dict[str, Any] | None
 ) -> HttpResponse:
     """The page in place of the login: how long to wait. It says the same whether there is such a user or not."""
-    name = get_client_username(request, credentials)
-    tries = AccessAttempt.objects.filter(username=name, ip_address=client_address(request))
+    tries = AccessAttempt.objects.filter(
+        username=name_of(request, credentials), ip_address=client_address(request)
+    )
     last = tries.aggregate(last=Max("attempt_time"))["last"] or timezone.now()
     seconds = max(1, int((last + settings.AXES_COOLOFF_TIME - timezone.now()).total_seconds()))
     page = render(request, "registration/locked_out.html", {"minutes": -(-seconds // 60)}, status=429)

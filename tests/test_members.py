@@ -107,6 +107,13 @@ def test_who_is_removed_leaves_their_leads_to_whom_the_owner_says(
     assert at_desk(ana).get(f"/admin/contacts/contact/{leads[0].pk}/change/").status_code == 404
 
 
+def test_who_owns_no_leads_is_removed_without_a_question(lima: Workspace, olga: Client) -> None:
+    somebody("ana", agent=lima)
+    remove = page(lima, "members", member("ana").pk, "remove")
+    assert "Their leads become" not in olga.get(remove).content.decode()
+    assert "ana was removed; 0 leads changed hands." in said(olga.post(remove, follow=True))
+
+
 def test_leads_may_become_nobodys_and_clocks_stand_still(lima: Workspace, olga: Client) -> None:
     ana = somebody("ana", agent=lima)
     at = timezone.now() - timedelta(days=1)
@@ -183,7 +190,7 @@ def test_the_number_of_queries_does_not_grow_with_the_members(
 ) -> None:
     for n in range(12):
         somebody(f"m{n}", agent=lima)
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(8):
         olga.get(page(lima, "members"))
 
 
@@ -391,6 +398,7 @@ def test_no_owner_gets_into_the_account_of_somebody_who_may_do_more(
     boss = User.objects.create_superuser("boss")
     both = somebody("both", agent=lima, viewer=rio)
     Membership.objects.create(workspace=lima, user=boss)
+    assert olga.get(page(lima, "members")).content.decode().count("Link to a new password") == 1  # her own
     for user in (boss, both):
         known = Membership.objects.get(workspace=lima, user=user)
         assert olga.post(page(lima, "members", known.pk, "reset-link")).status_code == 403

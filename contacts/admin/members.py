@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django import forms
 from django.conf import settings
 from django.contrib import messages
@@ -24,8 +26,9 @@ from contacts.admin.owning import back, below, owned, page
 from contacts.admin.reassigning import HeirField
 from contacts.admin.tenancy import allow, rights_of, user_of
 from contacts.admin.unfolded import EmailInput, Select
+from contacts.arranging import MOST_COUNTED, leads_with
 from contacts.mailing import mail
-from contacts.members import MemberRefused, leads_of, name_of, owners_for, remove, set_role
+from contacts.members import MemberRefused, name_of, owners_for, remove, set_role
 from contacts.models import Invitation, Membership, Role, Workspace
 
 PER_PAGE = 50
@@ -48,15 +51,29 @@ def members(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _members(request: HttpRequest, workspace: Workspace, form: InvitationForm) -> HttpResponse:
     people = Membership.objects.filter(workspace=workspace).select_related("user")
-    shown = Paginator(people.order_by("user__first_name", "user__username"), PER_PAGE)
+    pages = Paginator(people.order_by("user__first_name", "user__username"), PER_PAGE)
+    shown = pages.get_page(request.GET.get("p"))
     context = {
-        "members": shown.get_page(request.GET.get("p")),
+        "members": shown,
         "roles": Role.choices,
+        "beyond": _beyond(request, shown.object_list),
         "form": form,
         "invitations": inviting.open_invitations(workspace)[:MOST_OPEN],
         "can_mail": settings.CAN_MAIL,
     }
     return page(request, workspace, "members", _("Members"), **context)
+
+
+def _beyond(request: HttpRequest, members: Iterable[Membership]) -> set[int]:
+    """Those for whom nobody but a superuser makes a link to a new password, as `may_reset` has it."""
+    if user_of(request).is_superuser:
+        return set()
+    users = {member.user_id: member.user for member in members}
+    elsewhere = Membership.objects.filter(user__in=users).exclude(
+        workspace__in=rights_of(request).where(Role.OWNER)
+    )
+    found = set(elsewhere.values_list("user", flat=True))
+    return found | {pk for pk, user in users.items() if user.is_superuser or not user.is_active}
 
 
 @require_POST
@@ -86,11 +103,13 @@ def member_remove(request: HttpRequest, pk: int, member_id: int) -> HttpResponse
     )
     form = _RemovalForm(request.POST if request.method == "POST" else None)
     form.fields["heir"].offer(owners_for(workspace).exclude(pk=known.user_id))  # type: ignore[attr-defined]
+    count = leads_with(workspace.pk, owner=known.user)
+    form.fields["heir"].required = count > 0
     if form.is_valid():
         return _remove(request, known, form.cleaned_data["heir"])
-    count = leads_of(known.user, workspace).count()
     title = _("Remove %(name)s?") % {"name": name_of(known.user)}
-    return page(request, workspace, "remove", title, form=form, member=known, count=count)
+    context = {"member": known, "count": count, "most": MOST_COUNTED}
+    return page(request, workspace, "remove", title, form=form, **context)
 
 
 class _RemovalForm(forms.Form):

@@ -21,7 +21,7 @@ MOST_OPTIONS = 99
 
 
 class HeirField(forms.CharField):
-    """Somebody of those on offer, by id or username, or None for nobody. It has to be chosen: there is no default."""
+    """Somebody of those on offer, by id or username, or None for nobody. It has no default: one has to choose."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(label=_("Their leads become"), **kwargs)
@@ -41,7 +41,7 @@ class HeirField(forms.CharField):
 
     def clean(self, value: Any) -> User | None:
         typed = super().clean(value)
-        if typed == NOBODY:
+        if typed == NOBODY or not typed:  # empty only where it need not be chosen
             return None
         is_number = typed.isascii() and typed.isdecimal() and len(typed) < 10
         known = {"username": typed} if self.is_typed else {"pk": int(typed) if is_number else 0}
