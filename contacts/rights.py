@@ -1,8 +1,8 @@
 """What a user may see and do: the one place that knows the roles (DESIGN.md section 3, Tenants).
 
 A viewer looks. An agent works leads: all of them, or only their own and those of nobody, as the workspace says. A
-manager works all leads, merges, erases and exports, and sees deliveries. An owner also arranges the workspace and its
-members. Superusers may do everything everywhere.
+manager works all leads, merges and exports them, and sees deliveries. An owner also erases people, arranges the
+workspace and invites its members. Superusers may do everything everywhere.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Q
 
-from contacts.models import Membership, Role, Workspace
+from contacts.models.workspace import Membership, Role, Workspace
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
-    from contacts.models import Contact
+    from contacts.models.contact import Contact
 
 WORKERS = (Role.OWNER, Role.MANAGER, Role.AGENT)
 MANAGERS = (Role.OWNER, Role.MANAGER)
@@ -65,12 +65,23 @@ class Rights:
 
     def leads(self) -> Q:
         """Which leads the user sees. A condition on Contact that begins with the workspace, as every index does."""
+        return self._seen(Q(owner=self.user_id) | Q(owner=None))
+
+    def of_leads(self) -> Q:
+        """The same for what belongs to a lead: threads and messages. What is nobody's yet is for those who see all."""
+        mine, nobodys = Q(contact__owner=self.user_id), Q(contact__owner=None, contact__isnull=False)
+        return self._seen(mine | nobodys)
+
+    def _seen(self, own: Q) -> Q:
         whole = [place.pk for place in self.places.values() if place.sees_all]
         part = [place.pk for place in self.places.values() if not place.sees_all]
         seen = Q(workspace__in=whole)
-        if part:
-            seen |= Q(workspace__in=part) & (Q(owner=self.user_id) | Q(owner=None))
-        return seen
+        return seen | Q(workspace__in=part) & own if part else seen
+
+    @property
+    def sees_all(self) -> bool:
+        """Every lead of every workspace of theirs."""
+        return all(place.sees_all for place in self.places.values())
 
     def sees(self, lead: Contact) -> bool:
         place = self.places.get(lead.workspace_id)
@@ -80,13 +91,21 @@ class Rights:
         """Change leads: status, owner, tags, notes, follow-ups, fields."""
         return workspace_id in self.where(*WORKERS)
 
+    def manages(self) -> list[int]:
+        """The workspaces of which the user sees deliveries."""
+        return self.where(*MANAGERS)
+
     def may_manage(self, workspace_id: int) -> bool:
-        """Merge, erase, export; see deliveries and what the others do."""
+        """Merge and export; see deliveries and what the others do."""
         return workspace_id in self.where(*MANAGERS)
 
     def may_arrange(self, workspace_id: int) -> bool:
         """Settings, members, custom fields and tags of the workspace."""
         return workspace_id in self.where(Role.OWNER)
+
+    def may_erase(self, workspace_id: int) -> bool:
+        """Nobody can undo it: for those who answer for the workspace."""
+        return self.may_arrange(workspace_id)
 
 
 def members_who_see(lead: Contact) -> Q:

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from contacts import showing
-from contacts.admin.tenancy import user_of
+from contacts.admin.tenancy import rights_of, user_of
 from contacts.admin.unfolded import DropdownFilter
 from kapso_sync.models import WebhookDelivery
 
@@ -78,6 +78,16 @@ class WaitsFilter(DropdownFilter):
         return rows.filter(chosen[1]) if chosen else rows
 
 
+def seen_by(request: HttpRequest) -> Q:
+    """Which deliveries the user sees: as `WebhookDelivery.objects.for_user`, of what is known of the request already."""
+    return Q() if user_of(request).is_superuser else Q(workspace__in=rights_of(request).manages())
+
+
+def sees_deliveries(request: HttpRequest) -> bool:
+    """Managers do; so does a superuser where there is no workspace yet."""
+    return user_of(request).is_superuser or bool(rights_of(request).manages())
+
+
 def alerts_for(request: HttpRequest) -> list[Alert]:
     """Of the deliveries that the user may see. Numbers and code are the superusers' business."""
     found = [*_given_up(request), *_late(request)]
@@ -123,7 +133,7 @@ def _unprocessed(request: HttpRequest) -> _Unprocessed:
     """One statement, asked once per request."""
     kept = vars(request)
     if "leadcrm_unprocessed" not in kept:
-        mine = WebhookDelivery.objects.for_user(user_of(request))
+        mine = WebhookDelivery.objects.filter(seen_by(request))
         given_up = mine.filter(GIVEN_UP).values_list(Value(1), "received_at")[: MOST_COUNTED + 1]
         under_way = mine.filter(UNDER_WAY).order_by("received_at")
         oldest = under_way.values_list(Value(0), "received_at")[:1]

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from contacts.admin.tenancy import user_of
+from contacts.admin.tenancy import rights_of, user_of
 from kapso_sync import usual, watching
 from kapso_sync.tallies import tallies
 
@@ -24,9 +24,10 @@ VERDICTS = {
 
 
 def numbers_health(request: HttpRequest) -> TemplateResponse:
-    """Of the numbers of the user's workspaces."""
+    """Of the numbers of the user's workspaces: every member sees them, their deliveries only who manages there."""
     pictures = watching.pictures_for(user_of(request))
-    return _page(request, "kapso_sync/numbers_health.html", "Numbers' health", pictures=pictures)
+    context = {"pictures": pictures, "managed": rights_of(request).manages()}
+    return _page(request, "kapso_sync/numbers_health.html", "Numbers' health", **context)
 
 
 def drift(request: HttpRequest) -> TemplateResponse:

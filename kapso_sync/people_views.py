@@ -1,4 +1,7 @@
-"""Two buttons on a lead's page: everything that is stored about the person as a file, and erasing all of it."""
+"""Two buttons on a lead's page: everything that is stored about the person as a file, and erasing all of it.
+
+Managers download, owners erase.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from contacts import showing
-from contacts.admin.tenancy import user_of
+from contacts.admin.tenancy import allow, rights_of, user_of
 from contacts.erasing import Person
 from contacts.exporting import file_name
 from contacts.models import Contact
@@ -44,13 +47,14 @@ def _lead(request: HttpRequest, lead_id: int) -> Contact:
     """404 for leads of other workspaces, as for those that do not exist."""
     if not request.user.is_staff:
         raise PermissionDenied
-    return get_object_or_404(Contact.objects.living().for_user(user_of(request)), pk=lead_id)
+    return get_object_or_404(Contact.objects.living().filter(rights_of(request).leads()), pk=lead_id)
 
 
 @never_cache
 @require_GET
 def export_view(request: HttpRequest, lead_id: int) -> HttpResponseBase:
     lead = _lead(request, lead_id)
+    allow(rights_of(request).may_manage(lead.workspace_id))
     if are_more_than(MOST_SEARCHED, lead.workspace_id):
         text = (
             "There are too many stored deliveries to look through for a page. Ask whoever looks after leadcrm to run: "
@@ -74,6 +78,7 @@ def export_view(request: HttpRequest, lead_id: int) -> HttpResponseBase:
 def erase_view(request: HttpRequest, lead_id: int) -> HttpResponse:
     """What would go; and, once the name or the phone was typed, it does."""
     lead = _lead(request, lead_id)
+    allow(rights_of(request).may_erase(lead.workspace_id))
     is_too_much = are_more_than(MOST_SEARCHED, lead.workspace_id)
     typed = request.POST.get("typed", "")
     is_confirmed = request.method == "POST" and not is_too_much and _is_name_of(lead, typed)

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from contacts.admin.tenancy import user_of, workspaces_of
+from contacts.admin.tenancy import rights_of, user_of
 from contacts.difference import LeadDifference
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.rehearsing import rehearsal
@@ -39,7 +39,7 @@ def preview_page(
     model_admin: admin.ModelAdmin[Any], request: HttpRequest, chosen: list[int], *, single: int | None = None
 ) -> HttpResponse:
     """What a replay of the chosen deliveries would change; `single` is the one on whose page it was asked for."""
-    only = None if user_of(request).is_superuser else set(workspaces_of(request))
+    only = None if user_of(request).is_superuser else set(rights_of(request).manages())
     with rehearsal(WebhookDelivery.objects.filter(pk__in=chosen), only=only) as told:
         leads = list(islice(told.differences, MOST_LEADS + 1))
         context = _context(leads, told.outcomes, told.emptied)

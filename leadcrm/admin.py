@@ -9,17 +9,20 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from contacts.admin import reports, start
-from contacts.admin.tenancy import SuperuserAdmin, user_of, workspaces_of
+from contacts.admin.tenancy import SuperuserAdmin, rights_of, user_of, workspaces_of
 from contacts.admin.unfolded import TabularInline
+from contacts.members import leads_of
 from contacts.models import Contact, Membership
 from kapso_sync.afterwards import ask_for_retries
+from kapso_sync.attention import sees_deliveries
 from kapso_sync.sync_health import SyncHealth, sync_health
+from leadcrm import deactivating
 
 if TYPE_CHECKING:
     from django.contrib.auth.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -71,6 +74,16 @@ class UserAdmin(SuperuserAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"is_staff": True} | super().get_changeform_initial_data(request)
 
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(deactivating.reassign_leads)
+        return [path("<int:pk>/leads/", view, name="auth_user_leads"), *super().get_urls()]
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        """Whoever cannot log in any more answers nobody: whose are their leads now?"""
+        if not obj.is_active and leads_of(obj).exists():
+            return HttpResponseRedirect(reverse("admin:auth_user_leads", args=[obj.pk]))
+        return super().response_change(request, obj)
+
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:  # noqa: ARG002
         return self.inlines if obj else ()
 
@@ -82,6 +95,11 @@ class GroupAdmin(SuperuserAdmin, DjangoGroupAdmin):
 
 def is_superuser(request: HttpRequest) -> bool:
     return bool(user_of(request).is_superuser)
+
+
+def manages(request: HttpRequest) -> bool:
+    """Of the menu: deliveries and possible duplicates are for managers."""
+    return sees_deliveries(request)
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +115,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "team": reports.in_short(request, now),
         "health": health,
         "alerts": health.alerts if health else [],
-        "has_lead": any(todo.rows for todo in todos) or _has_lead(mine),
+        "has_lead": any(todo.rows for todo in todos) or _has_lead(request),
     }
 
 
@@ -107,8 +125,8 @@ def _health(request: HttpRequest) -> SyncHealth | None:
     return sync_health(request, managed) if managed or is_superuser(request) else None
 
 
-def _has_lead(workspaces: list[int]) -> bool:
-    return Contact.objects.filter(workspace__in=workspaces).living().exists()
+def _has_lead(request: HttpRequest) -> bool:
+    return Contact.objects.filter(rights_of(request).leads()).living().exists()
 
 
 def is_among_leads(request: HttpRequest) -> bool:

@@ -8,6 +8,7 @@ site insists on HTTPS (see `HTTPS`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy
 from environs import Env, validate
 
 from leadcrm.local import local_secret_key, local_webhook_secret
+from leadcrm.mail_url import mail_settings
 from leadcrm.version import code_version
 
 VERSION = "0.1.0"
@@ -94,6 +97,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "rest_framework",
+    "axes",
     "procrastinate.contrib.django",
     "leadcrm",
     "contacts",
@@ -105,11 +109,14 @@ MIDDLEWARE = [
     "leadcrm.health.Probes",  # first: whoever probes comes by address, and without HTTPS
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "leadcrm.localising.preferred",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: it answers in place of a login that is locked out
 ]
 
 ROOT_URLCONF = "leadcrm.urls"
@@ -172,6 +179,29 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "leadcrm.accounts.Backend"]
+PASSWORD_RESET_TIMEOUT = 24 * 3600
+
+# After so many wrong passwords for one name from one address, that pair waits. Others, and the same person elsewhere,
+# do not: nobody can lock somebody else out.
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # trying on does not prolong the wait
+AXES_CLIENT_IP_CALLABLE = "leadcrm.throttling.client_address"
+AXES_USERNAME_CALLABLE = "leadcrm.throttling.name_of"
+AXES_LOCKOUT_CALLABLE = "leadcrm.throttling.locked_out"
+AXES_DISABLE_ACCESS_LOG = True  # who came when is nobody's business here
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+
+# Invitations, new passwords and digests; without it links are shown to be passed on by hand.
+EMAIL_URL = env.str("EMAIL_URL", "")
+CAN_MAIL = bool(EMAIL_URL)
+vars().update(mail_settings(EMAIL_URL))
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "") or "leadcrm@localhost"
+
 # The worker of background jobs (kapso_sync.tasks). Two at a time: a long one does not keep the retries waiting.
 PROCRASTINATE_WORKER_DEFAULTS = {
     "concurrency": 2,
@@ -214,6 +244,7 @@ def _asset(name: str) -> Callable[[HttpRequest], str]:
     return lambda _: static(f"contacts/{name}")
 
 
+_FOR_MANAGERS = {"permission": "leadcrm.admin.manages"}
 _FOR_SUPERUSERS = {"permission": "leadcrm.admin.is_superuser"}
 
 UNFOLD = {
@@ -223,8 +254,14 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "leadcrm.admin.dashboard",
     "GLOBAL_CALLBACK": "leadcrm.welcome.every_page",
-    "STYLES": [_asset(f"{name}.css") for name in ("admin", "list", "work", "told", "start")],
-    "SCRIPTS": [_asset(f"{name}.js") for name in ("admin", "list", "work", "keys", "told")],
+    "STYLES": [_asset(f"{name}.css") for name in ("admin", "list", "work", "told", "start", "people")],
+    "SCRIPTS": [_asset(f"{name}.js") for name in ("zone", "admin", "list", "work", "keys", "told")],
+    "ACCOUNT": {
+        "navigation": [
+            {"title": gettext_lazy("Preferences"), "link": reverse_lazy("preferences")},
+            {"title": gettext_lazy("Change password"), "link": reverse_lazy("admin:password_change")},
+        ]
+    },
     "SIDEBAR": {
         "navigation": [
             {
@@ -234,14 +271,15 @@ UNFOLD = {
                         "title": "Possible duplicates",
                         "icon": "merge",
                         "link": reverse_lazy("admin:contacts_contact_duplicates"),
-                    },
+                    }
+                    | _FOR_MANAGERS,
                     {
                         "title": "Reports",
                         "icon": "bar_chart",
                         "link": reverse_lazy("reports"),
                         "permission": "contacts.admin.reports.is_manager",
                     },
-                    _menu_item("Deliveries", "move_to_inbox", "kapso_sync_webhookdelivery"),
+                    _menu_item("Deliveries", "move_to_inbox", "kapso_sync_webhookdelivery", **_FOR_MANAGERS),
                     {
                         "title": "Numbers' health",
                         "icon": "monitor_heart",

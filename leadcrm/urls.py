@@ -8,11 +8,12 @@ from django.views.generic import RedirectView
 
 from contacts.admin import behind, reports, start
 from contacts.admin.notifications import notification_urls
+from contacts.admin.preferences import preferences
 from kapso_sync import pages
 from kapso_sync.people_views import people_urls
 from kapso_sync.views import KapsoWebhookView
 from kapso_sync.why_views import why_urls
-from leadcrm import health
+from leadcrm import accounts, health, joining
 from leadcrm.welcome import welcome_urls
 
 urlpatterns = [
@@ -25,5 +26,14 @@ urlpatterns = [
     path("admin/today/<slug:what>/", admin.site.admin_view(start.today_view), name="today"),
     path("admin/reports/", admin.site.admin_view(reports.reports_view), name="reports"),
     path("admin/reports/behind/", admin.site.admin_view(behind.behind_view), name="reports-behind"),
+    path("admin/preferences/", admin.site.admin_view(preferences), name="preferences"),
+    # unfold's login page links to `admin_password_reset` where there is one; the others are Django's own names.
+    path("admin/forgotten-password/", accounts.ForgottenPassword.as_view(), name="admin_password_reset"),
+    path("admin/forgotten-password/mailed/", accounts.Mailed.as_view(), name="password_reset_done"),
+    path(
+        "admin/new-password/<uidb64>/<token>/", accounts.NewPassword.as_view(), name="password_reset_confirm"
+    ),
+    path("admin/new-password/set/", accounts.PasswordSet.as_view(), name="password_reset_complete"),
+    path("join/<str:secret>/", joining.join, name="join"),
     path("admin/", admin.site.urls),
 ]

@@ -21,6 +21,8 @@ for name in (
     "RETENTION_DAYS",
     "SITE_URL",
     "TIME_ZONE",
+    "EMAIL_URL",
+    "EMAIL_FROM",
 ):
     os.environ.pop(name, None)
 os.environ["KAPSO_WEBHOOK_SECRET"] = "project-secret"

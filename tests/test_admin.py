@@ -18,6 +18,7 @@ from contacts.models import (
     Membership,
     Message,
     PhoneNumber,
+    Role,
     Workspace,
 )
 from kapso_sync.models import WebhookDelivery
@@ -53,7 +54,7 @@ def boss(cast: Cast, client: Client) -> Client:
 def make_user(name: str, *workspaces: Workspace, **fields: Any) -> User:
     user = User.objects.create_user(name, is_staff=True, **fields)
     for workspace in workspaces:
-        Membership.objects.create(workspace=workspace, user=user)
+        Membership.objects.create(workspace=workspace, user=user, role=Role.MANAGER)
     return user
 
 

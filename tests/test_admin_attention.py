@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from contacts.models import Membership, Message, PhoneNumber
+from contacts.models import Membership, Message, PhoneNumber, Role
 from kapso_sync import attention
 from kapso_sync.models import DeliveryAttempt, WebhookDelivery
 from kapso_sync.outcomes import PAUSES
@@ -42,7 +42,7 @@ def boss(desk: Desk) -> Client:
 def ana(desk: Desk) -> Client:
     """She is a manager in Lima."""
     user = User.objects.create_user("ana", is_staff=True)
-    Membership.objects.create(workspace=desk.numbers[LIMA].workspace, user=user, role="manager")
+    Membership.objects.create(workspace=desk.numbers[LIMA].workspace, user=user, role=Role.MANAGER)
     client = Client()
     client.force_login(user)
     return client

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from contacts import merging
-from contacts.models import Contact, ContactMerge, Membership, MergeDismissal
+from contacts.models import Contact, ContactMerge, Membership, MergeDismissal, Role
 from tests.builders import ANA, ANA_ID, BEA, LIMA, SAOPAULO, Desk, message
 
 LEADS = "/admin/contacts/contact/"
@@ -26,7 +26,7 @@ def desk(db: None) -> Desk:
 def rep(desk: Desk) -> Client:
     """Somebody who works in Lima."""
     user = User.objects.create_user("rep", password="a password", is_staff=True)
-    Membership.objects.create(workspace=desk.numbers[LIMA].workspace, user=user, role="manager")
+    Membership.objects.create(workspace=desk.numbers[LIMA].workspace, user=user, role=Role.MANAGER)
     client = Client(enforce_csrf_checks=False)
     client.force_login(user)
     return client

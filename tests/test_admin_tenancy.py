@@ -14,7 +14,7 @@ from django.db.models import ForeignKey, Model
 from django.test import Client
 from django.urls import reverse
 
-from contacts.models import Contact, Conversation, Membership, Message, PhoneNumber, Workspace
+from contacts.models import Contact, Conversation, Membership, Message, PhoneNumber, Role, Workspace
 from kapso_sync.models import WebhookDelivery
 from tests.conftest import Cast
 
@@ -59,7 +59,7 @@ def foreign(cast: Cast) -> dict[type[Model], Model]:
 @pytest.fixture
 def ana(cast: Cast, client: Client) -> Client:
     user = User.objects.create_user("ana", is_staff=True)
-    Membership.objects.create(workspace=cast.workspaces["lima"], user=user)
+    Membership.objects.create(workspace=cast.workspaces["lima"], user=user, role=Role.OWNER)
     client.force_login(user)
     return client
 

@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from contacts.lead_views import VIEWS
-from contacts.models import Contact, LeadStatus, Message, PhoneNumber, StatusChange, Workspace
+from contacts.models import Contact, LeadStatus, Membership, Message, PhoneNumber, StatusChange, Workspace
 from kapso_sync.demo import stories
 from kapso_sync.demo.payloads import Number, story
 from kapso_sync.demo.plot import plot
@@ -116,7 +116,11 @@ def values(field: str, **only: str) -> set[Any]:
 
 
 def the_team_has_worked_on_it(admin: User) -> None:
-    assert list(Workspace.objects.get(slug="demo").members.all()) == [admin]
+    team = Membership.objects.filter(workspace__slug="demo").values_list("user__username", "role")
+    assert set(team) == {
+        ("admin", "owner"), ("carla", "manager"), ("diego", "agent"), ("luisa", "agent"), ("tomas", "viewer"),
+    }  # fmt: skip
+    assert not any(user.has_usable_password() for user in User.objects.exclude(pk=admin.pk))
     assert set(Contact.objects.values_list("lead_status", flat=True)) == set(LeadStatus.values)
     assert Contact.objects.filter(owner=admin, tags__contains=["batik"], lead_score__gt=0).exists()
     assert not StatusChange.objects.filter(at__gt=timezone.now() - timedelta(minutes=2)).exists()

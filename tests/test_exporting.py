@@ -18,7 +18,7 @@ from django.urls import reverse
 
 from contacts.erasing import Person
 from contacts.exporting import LEFT_OUT
-from contacts.models import AutomationEvent, Contact, Membership, Message
+from contacts.models import AutomationEvent, Contact, Membership, Message, Role
 from kapso_sync.exporting import ELSEWHERE, NOT_READ, OF_OTHERS, export_person
 from kapso_sync.models import WebhookDelivery
 from tests.builders import (
@@ -56,7 +56,7 @@ def staff(desk: Desk) -> Client:
 
 def login(desk: Desk, number: str) -> Client:
     user = User.objects.create_user(f"of-{number}", is_staff=True)
-    Membership.objects.create(workspace=desk.numbers[number].workspace, user=user)
+    Membership.objects.create(workspace=desk.numbers[number].workspace, user=user, role=Role.OWNER)
     client = Client()
     client.force_login(user)
     return client

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from contacts.models import Contact, Membership, Message
+from contacts.models import Contact, Membership, Message, Role
 from kapso_sync import previewing
 from kapso_sync.models import WebhookDelivery
 from tests.builders import BEA, LIMA, SAOPAULO, Desk, batch, message, moment
@@ -30,7 +30,7 @@ def desk(transactional_db: None) -> Desk:
 def ana(desk: Desk, client: Client) -> Client:
     """She works in Lima."""
     user = User.objects.create_user("ana", is_staff=True)
-    Membership.objects.create(workspace=desk.numbers[LIMA].workspace, user=user)
+    Membership.objects.create(workspace=desk.numbers[LIMA].workspace, user=user, role=Role.MANAGER)
     client.force_login(user)
     return client
 

@@ -67,6 +67,7 @@ def _context(
         "user_id": rights.user_id,
         "may_work": rights.may_work(lead.workspace_id),
         "may_manage": rights.may_manage(lead.workspace_id),
+        "may_erase": rights.may_erase(lead.workspace_id),
         "timeline": talk,
         "first_unread": _first_unread(lead, talk),
         "several_numbers": len(surroundings.threads) > 1,

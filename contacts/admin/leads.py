@@ -50,7 +50,11 @@ class LeadAdmin(MemberAdmin):
     # The list
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).filter(merged_into=None)
+        return self._seen(request).filter(merged_into=None)
+
+    def _seen(self, request: HttpRequest) -> QuerySet[Any]:
+        """Merged ones, too."""
+        return super().get_queryset(request).filter(rights_of(request).leads())
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

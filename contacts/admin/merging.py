@@ -1,6 +1,7 @@
 """Merging leads in the admin: hints on a lead's page, a side-by-side confirmation, undo, and possible duplicates.
 
-Every change is a POST to a page of a lead (or a merge) of the user's own workspaces; anything else is not found.
+All of it is the managers'. Every change is a POST to a page of a lead (or a merge) that the user sees; anything else is
+not found.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from contacts import merging, remembering, showing, suggesting
-from contacts.admin.tenancy import user_of, workspaces_of
+from contacts.admin.tenancy import allow, rights_of, user_of
 from contacts.merging import MergeRefused
 from contacts.models import Contact, ContactMerge, LeadStatus, MergeDismissal, ProfileFact
 from contacts.timeline import newest_messages
@@ -156,8 +157,9 @@ def _merge(request: HttpRequest, admin: Admin, pk: int, other: int) -> HttpRespo
 @require_http_methods(["GET", "POST"])
 def undo(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
     """Asks first: what came since is shared out by its own evidence."""
-    merges = ContactMerge.objects.filter(workspace__in=list(workspaces_of(request)))
+    merges = ContactMerge.objects.filter(workspace__in=list(rights_of(request).workspaces))
     merge = get_object_or_404(merges.select_related("merged__merged_into", "survivor", "by"), pk=pk)
+    _lead(admin, request, (merge.merged.merged_into or merge.survivor).pk)
     if request.method == "POST":
         return _take_back(request, merge)
     return _page(
@@ -187,11 +189,12 @@ def _take_back(request: HttpRequest, merge: ContactMerge) -> HttpResponse:
 
 @require_GET
 def duplicates(request: HttpRequest, *, admin: Admin) -> HttpResponse:
-    """Pairs that look like one person, in all workspaces of the user, and those that somebody dismissed."""
-    mine = workspaces_of(request)
-    found = suggesting.suggestions(list(mine))
+    """Pairs that look like one person, in all workspaces that the user manages, and those that somebody dismissed."""
+    mine = rights_of(request).manages()
+    allow(bool(mine) or not rights_of(request).places)
+    found = suggesting.suggestions(mine)
     newest = newest_messages(lead for suggestion in found for lead in suggestion.leads)
-    dismissed = MergeDismissal.objects.filter(workspace__in=list(mine)).select_related("a", "b", "by")
+    dismissed = MergeDismissal.objects.filter(workspace__in=mine).select_related("a", "b", "by")
     return _page(
         admin,
         request,
@@ -224,9 +227,11 @@ def dismiss(request: HttpRequest, *, admin: Admin) -> HttpResponse:
 
 
 @require_POST
-def restore(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:  # noqa: ARG001 - as every view here
-    mine = MergeDismissal.objects.filter(workspace__in=list(workspaces_of(request)))
-    get_object_or_404(mine, pk=pk).delete()
+def restore(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
+    dismissal = get_object_or_404(MergeDismissal, workspace__in=list(rights_of(request).workspaces), pk=pk)
+    for lead in (dismissal.a_id, dismissal.b_id):
+        _lead(admin, request, lead)
+    dismissal.delete()
     messages.success(request, "They are suggested again, if they still look alike.")
     return HttpResponseRedirect(_back(request))
 
@@ -286,8 +291,9 @@ def _user_ids(older: Contact, younger: Contact) -> tuple[str, str, str]:
 
 
 def _lead(admin: Admin, request: HttpRequest, pk: int) -> Contact:
-    """A living lead of the user's; whatever else is not found."""
+    """A living lead that the user sees, and may merge; whatever else is not found."""
     lead: Contact = get_object_or_404(admin.get_queryset(request).select_related("owner", "workspace"), pk=pk)
+    allow(rights_of(request).may_manage(lead.workspace_id))
     return lead
 
 

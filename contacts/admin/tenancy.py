@@ -1,4 +1,7 @@
-"""Who sees what in the admin: members of a workspace see its rows, and nothing of any other."""
+"""Who sees what in the admin: members of a workspace see its rows as their role has it, and nothing of any other.
+
+What somebody may not see is not found (404); what they see but may not do is refused (403).
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,14 @@ from typing import Any
 
 from django.contrib.admin import ShowFacets
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.utils.functional import cached_property
 
 from contacts.admin.unfolded import ChangeList, ModelAdmin
-from contacts.rights import Rights
+from contacts.rights import WORKERS, Rights
 
 
 def user_of(request: HttpRequest) -> User:
@@ -33,6 +37,12 @@ def rights_of(request: HttpRequest) -> Rights:
 def workspaces_of(request: HttpRequest) -> dict[int, str]:
     """Ids and names of the workspaces that the user may see."""
     return rights_of(request).workspaces
+
+
+def allow(may: bool) -> None:
+    """403 for somebody who sees the thing but may not do this to it."""
+    if not may:
+        raise PermissionDenied
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
@@ -58,9 +68,10 @@ class CappedList(ChangeList):
 
 
 class MemberAdmin(ModelAdmin):  # type: ignore[type-arg]
-    """Rows of the user's workspaces. Being staff and a member is enough: no per-model permissions are needed.
+    """Rows of the user's workspaces: staff see them and, unless they are viewers there, change them.
 
-    Every view of Django's admin takes its object from `get_queryset`, so what is not in there does not exist.
+    Django's own permissions per model are not asked. Every view of its admin takes its object from `get_queryset`, so
+    what is not in there does not exist: 404.
     """
 
     paginator = CappedPaginator
@@ -88,13 +99,17 @@ class MemberAdmin(ModelAdmin):  # type: ignore[type-arg]
         return _is_staff(request) and _is_theirs(request, obj)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.has_view_permission(request, obj)
+        """Without a row this does not say no: what is not there is not found, whoever asks."""
+        return self.has_view_permission(request, obj) and (obj is None or _may_work(request, obj))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return _is_staff(request)
+        return _is_staff(request) and _may_work(request, None)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return False
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> Any:  # noqa: ARG002
+        raise Http404
 
 
 class SuperuserAdmin(ModelAdmin):  # type: ignore[type-arg]
@@ -124,6 +139,12 @@ def _is_theirs(request: HttpRequest, row: Any) -> bool:
     """Of a row that belongs to a workspace; anything else (no row, a mere id) says nothing of its own."""
     workspace = getattr(row, "workspace_id", None)
     return workspace is None or workspace in workspaces_of(request)
+
+
+def _may_work(request: HttpRequest, row: Any) -> bool:
+    """On this row; without one, anywhere."""
+    workspace, rights = getattr(row, "workspace_id", None), rights_of(request)
+    return bool(rights.where(*WORKERS)) if workspace is None else rights.may_work(workspace)
 
 
 def _is_superuser(request: HttpRequest) -> bool:

@@ -11,27 +11,36 @@ if TYPE_CHECKING:
     from django.contrib.admin import SimpleListFilter as TextFilter
     from django.contrib.admin.views.main import ChangeList
     from django.contrib.admin.widgets import AdminTextInputWidget as TextInput
+    from django.forms import CheckboxInput as Switch
+    from django.forms import EmailInput, NumberInput, PasswordInput, Select, Textarea
     from django.forms import Form as DropdownForm
-    from django.forms import PasswordInput, Select
 else:
     from unfold.admin import ModelAdmin, TabularInline
     from unfold.contrib.filters.admin import DropdownFilter, TextFilter
     from unfold.contrib.filters.forms import DropdownForm
     from unfold.views import ChangeList
+    from unfold.widgets import UnfoldAdminEmailInputWidget as EmailInput
+    from unfold.widgets import UnfoldAdminIntegerFieldWidget as NumberInput
     from unfold.widgets import UnfoldAdminPasswordWidget as PasswordInput
     from unfold.widgets import UnfoldAdminSelectWidget as Select
+    from unfold.widgets import UnfoldAdminTextareaWidget as Textarea
     from unfold.widgets import UnfoldAdminTextInputWidget as TextInput
+    from unfold.widgets import UnfoldBooleanSwitchWidget as Switch
 
 __all__ = [
     "ChangeList",
     "DropdownFilter",
     "DropdownForm",
+    "EmailInput",
     "ModelAdmin",
+    "NumberInput",
     "PasswordInput",
     "Select",
+    "Switch",
     "TabularInline",
     "TextFilter",
     "TextInput",
+    "Textarea",
     "labelled",
 ]
 

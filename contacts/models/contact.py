@@ -12,6 +12,7 @@ from django.db.models.functions import Lower, Now
 from django.utils.translation import gettext as _
 
 from contacts.models.workspace import Workspace
+from contacts.rights import Rights
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -56,7 +57,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         return self.filter(merged_into=None)
 
     def for_user(self, user: User | AnonymousUser) -> Self:
-        return self if user.is_superuser else self.filter(workspace__members=user.pk)
+        """Those that the user may see. A page asks `contacts.admin.tenancy.rights_of(request)` instead: it is kept."""
+        return self if user.is_superuser else self.filter(Rights.of(user).leads())
 
 
 class Contact(models.Model):

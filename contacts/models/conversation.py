@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from contacts.models.contact import Contact
 from contacts.models.workspace import PhoneNumber, Workspace
+from contacts.rights import Rights
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
     def for_user(self, user: User | AnonymousUser) -> Self:
-        return self if user.is_superuser else self.filter(workspace__members=user.pk)
+        return self if user.is_superuser else self.filter(Rights.of(user).of_leads())
 
 
 class Conversation(models.Model):

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from contacts.models.contact import Contact
 from contacts.models.conversation import Conversation
 from contacts.models.workspace import PhoneNumber, Workspace
+from contacts.rights import Rights
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -23,7 +24,7 @@ NOT_A_TURN = (*ACTS_ON_A_MESSAGE, "system", "request_welcome")
 
 class MessageQuerySet(models.QuerySet["Message"]):
     def for_user(self, user: User | AnonymousUser) -> Self:
-        return self if user.is_superuser else self.filter(workspace__members=user.pk)
+        return self if user.is_superuser else self.filter(Rights.of(user).of_leads())
 
     def in_order(self) -> Self:
         """As they were written; arrival breaks ties."""

@@ -23,7 +23,7 @@ from contacts.preview import one_line, shorten
 from kapso_sync.admin.filters import EventFilter, NumberFilter, ReceivedFilter, StatusFilter
 from kapso_sync.admin.outcomes import replay_and_say
 from kapso_sync.afterwards import ask_for_retries
-from kapso_sync.attention import WaitsFilter, alerts_for
+from kapso_sync.attention import WaitsFilter, alerts_for, seen_by, sees_deliveries
 from kapso_sync.history import attempts_at, next_step
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.previewing import preview_chosen, preview_page
@@ -56,7 +56,7 @@ class DeliveryList(CappedList):
 
 @admin.register(WebhookDelivery)
 class DeliveryAdmin(MemberAdmin):
-    """To look at, and to replay."""
+    """To look at, and to replay: for the managers of their workspaces."""
 
     changelist = DeliveryList
     list_display = ("received", "event_shown", "number", "outcome", "problem", "attempts")
@@ -83,6 +83,15 @@ class DeliveryAdmin(MemberAdmin):
         ),
         ("Identity", {"fields": ("idempotency_key", "body_sha256", "duplicates")}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(seen_by(request))
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return super().has_module_permission(request) and sees_deliveries(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_view_permission(request, obj) and sees_deliveries(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         return False

@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from contacts.facts import as_json
 from contacts.models import PhoneNumber
+from contacts.rights import Rights
 from kapso_sync.outcomes import SAVE_OUTCOMES
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ NEEDS_SOMETHING = ~Q(status__in=FINISHED) | Q(waits_for__isnull=False)
 
 class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
     def for_user(self, user: User | AnonymousUser) -> Self:
-        """Deliveries of the user's workspaces; those that are nobody's, or several workspaces', are a superuser's."""
-        return self if user.is_superuser else self.filter(workspace__members=user.pk)
+        """Of the workspaces that the user manages; those that are nobody's, or several workspaces', are a superuser's."""
+        return self if user.is_superuser else self.filter(workspace__in=Rights.of(user).manages())
 
     def waiting_for(self, number: PhoneNumber) -> Self:
         """What came for this number before it was registered here, or while it was set inactive."""

@@ -1,7 +1,9 @@
 // Times in the zone of whoever looks. Works without: pages show server time.
 (() => {
   "use strict";
-  const format = (options) => new Intl.DateTimeFormat(undefined, options);
+  // The zone that somebody chose in their preferences counts more than the browser's.
+  const timeZone = document.cookie.match(/(?:^|; )chosen_zone="?([^;"]+)/)?.[1];
+  const format = (options) => new Intl.DateTimeFormat(undefined, { ...options, timeZone });
   const full = format({ dateStyle: "medium", timeStyle: "short" });
   const clock = format({ hour: "2-digit", minute: "2-digit" });
 

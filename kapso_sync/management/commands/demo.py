@@ -15,7 +15,16 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from contacts.models import Contact, LeadStatus, Membership, Message, PhoneNumber, StatusChange, Workspace
+from contacts.models import (
+    Contact,
+    LeadStatus,
+    Membership,
+    Message,
+    PhoneNumber,
+    Role,
+    StatusChange,
+    Workspace,
+)
 from kapso_sync.demo.payloads import Number, story
 from kapso_sync.demo.posting import Endpoint, NotDelivered
 from kapso_sync.demo.stories import Lead, leads
@@ -28,6 +37,13 @@ DISPLAY_NUMBER = "+1 202 555 0142"
 
 # As Kapso does, the demo posts before the last answer is there.
 AT_ONCE = 4
+
+# The shop's team, beside whoever tries it out: nobody logs in as them.
+TEAM = {
+    Role.MANAGER: [("carla", "Carla", "Ibarra")],
+    Role.AGENT: [("diego", "Diego", "Rojas"), ("luisa", "Luísa", "Prado")],
+    Role.VIEWER: [("tomas", "Tomás", "Vega")],
+}
 
 # How a lead gets to a status, from new.
 PATHS = {
@@ -82,13 +98,27 @@ class Command(BaseCommand):
 def _make_number() -> PhoneNumber:
     workspace = Workspace.objects.create(name="Demo Store", slug="demo")
     superusers = get_user_model().objects.filter(is_superuser=True)
-    Membership.objects.bulk_create(Membership(workspace=workspace, user=user) for user in superusers)
+    Membership.objects.bulk_create(
+        Membership(workspace=workspace, user=user, role=role)
+        for user, role in [(user, Role.OWNER) for user in superusers] + _team()
+    )
     return PhoneNumber.objects.create(
         workspace=workspace,
         phone_number_id=NUMBER_ID,
         display_phone_number=DISPLAY_NUMBER,
         webhook_secret="" if settings.KAPSO_WEBHOOK_SECRETS else secrets.token_urlsafe(24),
     )
+
+
+def _team() -> list[tuple[User, Role]]:
+    """Without a password, and without those names that somebody has already."""
+    users, made = get_user_model().objects, []
+    for role, people in TEAM.items():
+        for name, first, last in people:
+            if not users.filter(username=name).exists():
+                user = users.create_user(name, is_staff=True, first_name=first, last_name=last)
+                made.append((user, role))
+    return made
 
 
 def _secret(number: PhoneNumber) -> str:
@@ -98,13 +128,17 @@ def _secret(number: PhoneNumber) -> str:
 def _unmake(number: PhoneNumber) -> None:
     """Where nothing arrived, nothing stays: the next try starts afresh."""
     if not WebhookDelivery.objects.exists():
+        workspace = number.workspace
+        names = [name for people in TEAM.values() for name, _, _ in people]
+        team = get_user_model().objects.filter(username__in=names, membership__workspace=workspace)
+        team.exclude(is_superuser=True).delete()
         number.delete()
-        number.workspace.delete()
+        workspace.delete()
 
 
 def _work_on(people: list[Lead], workspace: Workspace) -> None:
-    """What a team does with its leads, spread over the superusers there are."""
-    team = list(workspace.members.order_by("pk"))
+    """What a team does with its leads, spread over those who may work them."""
+    team = list(workspace.members.exclude(membership__role=Role.VIEWER).order_by("pk"))
     for index, lead in enumerate(people):
         known = {"phone": lead.newest_phone} if lead.phone else {"business_scoped_user_id": lead.user_id}
         contact = Contact.objects.living().get(workspace=workspace, **known)
