@@ -118,7 +118,10 @@ def autocompletes() -> Iterator[str]:
 def text_of(response: Any) -> str:
     text: str = response.content.decode()
     # What Ana typed herself comes back in addresses and fields.
-    for echoed in (f'value="{FOREIGN}"', f"={FOREIGN}", f"%3D{FOREIGN}", f"Select a valid choice. {FOREIGN}"):
+    for echoed in (
+        f'value="{FOREIGN}"', f"={FOREIGN}", f"%3D{FOREIGN}", f"Select a valid choice. {FOREIGN}", f"“{FOREIGN}”",
+        f"<b><bdi>{FOREIGN}</bdi></b>", f"selected>{FOREIGN}</option>", f"Tag {FOREIGN}",
+    ):  # fmt: skip
         text = text.replace(echoed, "")
     return text
 

@@ -42,9 +42,9 @@ class LeadFilter(DropdownFilter):
     def narrow(self, leads: QuerySet[Any], value: str, request: HttpRequest) -> QuerySet[Any]:
         raise NotImplementedError
 
-    def named(self, value: str) -> str:
+    def named(self, _value: str) -> str:
         """How a value reads that is none of the options."""
-        return value
+        return gettext("Unknown")
 
     def value(self) -> str | None:
         return (super().value() or "").replace("\x00", "").strip()[:255] or None
@@ -109,6 +109,9 @@ class TagFilter(LeadFilter):
     def options(self, request: HttpRequest) -> Options:
         return choices_of(request)["tag"]
 
+    def named(self, value: str) -> str:
+        return value
+
     def narrow(self, leads: QuerySet[Any], value: str, _request: HttpRequest) -> QuerySet[Any]:
         return leads.filter(tags__contains=[value[:50]])
 
@@ -119,6 +122,9 @@ class SourceFilter(LeadFilter):
 
     def options(self, request: HttpRequest) -> Options:
         return choices_of(request)["source"]
+
+    def named(self, value: str) -> str:
+        return value
 
     def narrow(self, leads: QuerySet[Any], value: str, _request: HttpRequest) -> QuerySet[Any]:
         return leads.filter(source=value)

@@ -18,6 +18,7 @@ from contacts.admin.tenancy import MemberAdmin, rights_of, workspaces_of
 from contacts.admin.unfolded import TextInput
 from contacts.lead_form import NewLeadForm
 from contacts.lead_search import matching
+from contacts.lead_views import NEWEST_FIRST
 from contacts.models import Contact
 from contacts.rights import WORKERS
 
@@ -27,6 +28,7 @@ class LeadAdmin(MemberAdmin):
     form = NewLeadForm
     changelist = LeadList
     list_filter = FILTERS
+    ordering = NEWEST_FIRST
     search_fields = ("name",)  # see get_search_results
     search_help_text = _("Name, phone, @username, e-mail or words of a message")
     actions = None
