@@ -121,13 +121,14 @@ def _degrees(value: object, limit: int) -> str:
 
 
 def _contacts(data: Json) -> Card:
-    facts = []
-    people = _rows(data.get("contacts"))
-    for person in people[1:] if len(people) == 1 else people:
-        facts.append((_text(_dig(person, "name", "formatted_name")) or _("Contact"), _reached_at(person)))
-    first = people[0] if len(people) == 1 else {}
-    title = _text(_dig(first, "name", "formatted_name")) or _("Contacts")
-    return Card(title, "person", _reached_at(first), facts)
+    """One person stands for the card; several are listed in it."""
+    people = [
+        (_text(_dig(person, "name", "formatted_name")) or _("Contact"), _reached_at(person))
+        for person in _rows(data.get("contacts"))
+    ]
+    if len(people) == 1:
+        return Card(people[0][0], "person", people[0][1])
+    return Card(_("Contacts"), "group", facts=people)
 
 
 def _reached_at(person: object) -> str:

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 
 from contacts.events import IdentityChanged, MessageTold, ProfileTold, ReceiptsTold
 from contacts.models import Contact, Message, ProfileFact
-from contacts.models.message import ACTS_ON_A_MESSAGE
+from contacts.models.message import NOT_A_TURN
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.parts import Part, told_by
 
@@ -52,7 +52,7 @@ def message_behind(lead: Contact, clock: str) -> Message | None:
     messages = Message.objects.filter(contact=lead, sent_at=getattr(lead, clock)).order_by("-id")
     if clock == "last_activity_at":
         return messages.exclude(message_type="system").first()
-    turns = messages.exclude(message_type__in=(*ACTS_ON_A_MESSAGE, "system"))
+    turns = messages.exclude(message_type__in=NOT_A_TURN)
     if clock == "last_inbound_at":
         return turns.filter(direction=Message.Direction.INBOUND).first()
     return turns.filter(direction=Message.Direction.OUTBOUND).exclude(status=Message.Status.FAILED).first()
