@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import OperationalError, connection
 from django.test import Client
+from psycopg.errors import LockNotAvailable
 
 from contacts.models import Contact, CustomField, LeadChange, Tag, Workspace
 from tests.test_admin import make_lead, post_of
@@ -70,6 +72,29 @@ def test_settings_that_make_no_sense_are_refused(
     answer = settings_of(olga, lima, **typed)
     assert reason in str(errors_of(answer)[field])
     assert Workspace.objects.values().get() == before
+
+
+def test_saving_settings_leaves_the_salt_that_came_meanwhile(lima: Workspace, olga: Client) -> None:
+    address = page(lima, "change")
+    sent = post_of(olga.get(address), name="Lima Norte")
+    statements: list[str] = []
+    with connection.execute_wrapper(lambda run, sql, *rest: (statements.append(sql), run(sql, *rest))[1]):
+        olga.post(address, sent)
+    (update,) = [sql for sql in statements if sql.startswith('UPDATE "contacts_workspace"')]
+    assert "business_hours" in update
+    assert "tombstone_salt" not in update
+
+
+def test_leads_that_are_busy_are_said_to_be(
+    lima: Workspace, olga: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: Any, **__: Any) -> None:
+        raise OperationalError from LockNotAvailable
+
+    tag = Tag.objects.create(workspace=lima, name="warm")
+    monkeypatch.setattr("contacts.arranging.delete_tag", busy)
+    done = olga.post(page(lima, "tags", tag.pk, "delete"), follow=True)
+    assert "Nothing was changed: try again in a moment." in said(done)
 
 
 def test_an_owner_does_not_change_the_slug(lima: Workspace, olga: Client) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeAlias
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
 
 from contacts.admin.tenancy import allow, rights_of
 from contacts.models import Workspace
@@ -27,9 +30,27 @@ def owned(request: HttpRequest, pk: int) -> Workspace:
 def below(views: dict[str, tuple[str, View]]) -> list[URLPattern]:
     """Pages below a workspace's own address: {name: (route, view)}."""
     return [
-        path(f"<int:pk>/{route}", admin.site.admin_view(view), name=f"contacts_workspace_{name}")
+        path(f"<int:pk>/{route}", admin.site.admin_view(_patient(view)), name=f"contacts_workspace_{name}")
         for name, (route, view) in views.items()
     ]
+
+
+def _patient(view: View) -> View:
+    """A change of many leads that waits for webhooks gives up as they do; then nothing has happened."""
+
+    @wraps(view)
+    def patient(request: HttpRequest, pk: int, **others: Any) -> HttpResponse:
+        try:
+            return view(request, pk, **others)
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", None) not in ("55P03", "40P01"):
+                raise
+            messages.error(
+                request, _("Messages are just coming in. Nothing was changed: try again in a moment.")
+            )
+            return back("change", owned(request, pk))
+
+    return patient
 
 
 def page(

@@ -76,10 +76,12 @@ class WorkspaceAdmin(MemberAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Whoever makes it is its first owner: nobody has to give themselves rights."""
-        super().save_model(request, obj, form, change)
-        if not change:
-            Membership.objects.create(workspace=obj, user=user_of(request), role=Role.OWNER)
+        """Whoever makes it is its first owner. Of a known one only what stands in the form: its salt is not ours."""
+        if change:
+            obj.save(update_fields=[*form.Meta.fields, "follow_up_hours", "business_hours"])
+            return
+        obj.save()
+        Membership.objects.create(workspace=obj, user=user_of(request), role=Role.OWNER)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return user_of(request).is_superuser
