@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from psycopg.errors import LockNotAvailable
 
 from contacts.models import Contact, CustomField, LeadChange, Tag, Workspace
@@ -77,9 +78,9 @@ def test_settings_that_make_no_sense_are_refused(
 def test_saving_settings_leaves_the_salt_that_came_meanwhile(lima: Workspace, olga: Client) -> None:
     address = page(lima, "change")
     sent = post_of(olga.get(address), name="Lima Norte")
-    statements: list[str] = []
-    with connection.execute_wrapper(lambda run, sql, *rest: (statements.append(sql), run(sql, *rest))[1]):
+    with CaptureQueriesContext(connection) as captured:
         olga.post(address, sent)
+    statements = [query["sql"] for query in captured]
     (update,) = [sql for sql in statements if sql.startswith('UPDATE "contacts_workspace"')]
     assert "business_hours" in update
     assert "tombstone_salt" not in update
