@@ -261,7 +261,7 @@ def test_preferences_cost_no_query_of_their_own(ana: User, django_assert_num_que
     Preferences.objects.create(user=ana, language="es", time_zone="America/Lima")
     client = at_desk(ana)
     client.get("/admin/password_change/")
-    with django_assert_num_queries(3):  # session, user with preferences, rights (the menu)
+    with django_assert_num_queries(4):  # session, user with preferences, rights (the menu), the bell
         client.get("/admin/password_change/")
 
 

@@ -78,8 +78,12 @@ def ask(client: Client, lead: Contact, what: str, **form: Any) -> tuple[int, dic
 
 
 def everything_of(lead: Contact) -> list[Any]:
+    """Up to where it is read aside: the page that comes back has been opened."""
     tables = (LeadChange, StatusChange, Note, FollowUp)
-    return [Contact.objects.values().get(pk=lead.pk), *(table.objects.count() for table in tables)]
+    return [
+        Contact.objects.values().get(pk=lead.pk) | {"read_at": None},
+        *(table.objects.count() for table in tables),
+    ]
 
 
 def test_every_change_is_a_post_away(desk: Client, lead: Contact, rep: User) -> None:
