@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Backend(ModelBackend):
-    """Users come together with their preferences: each page of each request wants to know them (leadcrm.localising)."""
+    """Users come together with their preferences: each page of each request wants to know them (contacts.localising)."""
 
     def get_user(self, user_id: int) -> User | None:
         user = User.objects.select_related("preferences").filter(pk=user_id).first()

@@ -190,7 +190,7 @@ def test_the_number_of_queries_does_not_grow_with_the_members(
 ) -> None:
     for n in range(12):
         somebody(f"m{n}", agent=lima)
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         olga.get(page(lima, "members"))
 
 

@@ -60,7 +60,7 @@ def other(lima: Workspace) -> Contact:
 # page -> what owner, manager, agent, an agent who sees only some, viewer and stranger get. `{lead}` is a colleague's.
 GET = {
     "lead": (LEADS + "{lead}/change/", (200, 200, 200, 404, 200, 404)),
-    "history": (LEADS + "{lead}/history/", (200, 200, 200, 404, 200, 404)),
+    "history": (LEADS + "{lead}/history/", (302, 302, 302, 404, 302, 404)),
     "add lead": (LEADS + "add/", (200, 200, 200, 200, 403, 403)),
     "message": (LEADS + "{lead}/message/{message}/", (200, 200, 200, 404, 200, 404)),
     "merge": (LEADS + "{lead}/merge/", (200, 200, 403, 404, 403, 404)),
@@ -83,7 +83,8 @@ GET = {
     "start": ("/admin/", (200, 200, 200, 200, 200, 200)),
 }  # fmt: skip
 POST = {
-    "lead": (LEADS + "{lead}/change/", (200, 200, 200, 404, 403, 404)),
+    "lead": (LEADS + "{lead}/do/status/", (302, 302, 302, 404, 403, 404)),
+    "note": (LEADS + "{lead}/do/note/", (302, 302, 302, 404, 403, 404)),
     "dismiss": (LEADS + "duplicates/dismiss/", (302, 302, 403, 404, 403, 404)),
     "replay": ("/admin/kapso_sync/webhookdelivery/{delivery}/replay/", (302, 302, 403, 403, 403, 403)),
     "settings": ("/admin/contacts/workspace/{workspace}/change/", (200, 403, 403, 403, 403, 404)),
@@ -122,7 +123,7 @@ def test_pages_open_for_the_roles_that_they_are_for(page: str, lima: Workspace, 
 @pytest.mark.parametrize("action", POST)
 def test_actions_are_done_for_the_roles_that_may(action: str, lima: Workspace, other: Contact) -> None:
     route, expected = POST[action]
-    data = {"a": other.pk, "b": other.pk, "lead_status": "archived"}
+    data = {"a": other.pk, "b": other.pk, "to": "converted"}
     assert tuple(as_role(who, lima).post(address(route, other), data).status_code for who in WHO) == expected
     other.refresh_from_db()
     assert (other.lead_status, other.owner_id is None) == ("new", False)
@@ -142,10 +143,10 @@ def test_lists_search_and_counts_hold_what_the_role_sees(who: str, lima: Workspa
     seen = {"narrow": {mine.pk, nobodys.pk}, "stranger": set()}.get(who, {mine.pk, nobodys.pk, other.pk})
     for query in ("", "?q=zoe", "?q=Zoe+Other", "?q=51911110009", f"?owner={other.owner_id}"):
         shown = client.get(LEADS + query).context["cl"]
-        everybody = Contact.objects.filter(pk__in=[lead.pk for lead in shown.result_list])
+        everybody = Contact.objects.filter(pk__in=[row.lead.pk for row in shown.result_list])
         assert set(everybody.values_list("pk", flat=True)) <= seen
         assert shown.result_count == len(shown.result_list)
-    assert {lead.pk for lead in client.get(LEADS).context["cl"].result_list} == seen
+    assert {row.lead.pk for row in client.get(LEADS).context["cl"].result_list} == seen
 
 
 @pytest.mark.parametrize("who", WHO)
@@ -193,7 +194,7 @@ def test_manager_here_and_viewer_there(lima: Workspace, rio: Workspace) -> None:
     assert client.get(f"{LEADS}{here.pk}/export/").status_code == 200
     assert client.get(f"{LEADS}{there.pk}/export/").status_code == 403
     assert client.get(f"{LEADS}{there.pk}/change/").status_code == 200
-    assert client.post(f"{LEADS}{there.pk}/change/", {"name": "x"}).status_code == 403
+    assert client.post(f"{LEADS}{there.pk}/do/note/", {"text": "x"}).status_code == 403
     of = {place: delivery_of(place) for place in (lima, rio)}
     rows = client.get("/admin/kapso_sync/webhookdelivery/").context["cl"].result_list
     assert [row.pk for row in rows] == [of[lima].pk]
@@ -226,7 +227,7 @@ def test_a_restricted_agent_of_several_workspaces_gets_whole_pages(lima: Workspa
         for n in range(60)
     )
     mine = make_lead(rio, "Mine", owner=user)
-    assert [lead.pk for lead in at_desk(user).get(LEADS).context["cl"].result_list] == [mine.pk]
+    assert [row.lead.pk for row in at_desk(user).get(LEADS).context["cl"].result_list] == [mine.pk]
 
 
 def test_buttons_that_the_role_may_not_press_are_not_there(lima: Workspace, other: Contact) -> None:

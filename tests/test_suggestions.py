@@ -173,14 +173,14 @@ def test_a_typed_number_finds_the_lead_in_either_form(
     desk.told(message("a", 0, phone=stored), message("b", 1, phone=BEA))
     client.force_login(User.objects.create_superuser("root"))
     page = client.get("/admin/contacts/contact/", {"q": typed})
-    assert [lead.phone for lead in page.context["cl"].result_list] == [stored]
+    assert [row.lead.phone for row in page.context["cl"].result_list] == [stored]
 
 
 def test_a_former_number_finds_the_lead(desk: Desk, client: Any) -> None:
     desk.told(message("a", 0), system_line("l", 1, ANA, type="user_changed_number", wa_id=BEA))
     client.force_login(User.objects.create_superuser("root"))
     page = client.get("/admin/contacts/contact/", {"q": f"+{ANA}"})
-    assert [lead.phone for lead in page.context["cl"].result_list] == [BEA]
+    assert [row.lead.phone for row in page.context["cl"].result_list] == [BEA]
 
 
 # Replies

@@ -136,7 +136,8 @@ def _lead(request: HttpRequest, pk: int) -> Contact:
 
 def _to_survivor(request: HttpRequest, pk: int) -> HttpResponse:
     """An old link to a lead that was merged leads to where its messages are now."""
-    merged = _mine(request).filter(pk=pk, merged_into__isnull=False).first()
-    if merged is None:
+    mine = _mine(request)
+    found = mine.filter(pk=pk, merged_into__in=mine.living()).values_list("merged_into", flat=True).first()
+    if found is None:
         raise Http404
-    return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[merged.merged_into_id]))
+    return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[found]))

@@ -20,6 +20,8 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.http import require_GET
 
+from contacts.localising import localise
+
 if TYPE_CHECKING:
     from contacts.admin.tenancy import MemberAdmin
 
@@ -58,11 +60,13 @@ def urls(leads: MemberAdmin, shown: Callable[[HttpRequest, Any], dict[str, Any]]
         """Nothing (204), or the list as it is now. Whoever is logged out is sent to log in."""
         seen = request.headers.get("X-Seen")
         if seen is None or seen != _cursor_of_session(request):
+            localise(request)
             return whole(request)
         response = HttpResponse(status=204)
         add_never_cache_headers(response)
         return response
 
+    live_view.localises_itself = True  # type: ignore[attr-defined]  # that reads the user, which no news needs not
     return [path("live/", live_view, name="contacts_contact_live")]
 
 
