@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["browser"]  # a fixture
 pytestmark = pytest.mark.browser
 
-DESK = {"width": 1280, "height": 900}
+DESK = {"width": 1280, "height": 720}
+FITS = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 
 
 @pytest.fixture
@@ -52,38 +53,88 @@ def addresses(boutique: Boutique) -> dict[str, str]:
     return {"list": LEADS, "lead": lead, "start": "/admin/"}
 
 
-def others() -> list[str]:
-    return [f"{LEADS}?view=mine&status=new&q=xyz", "/admin/reports/?days=30", "/admin/notifications/", "/admin/preferences/"]
+OTHERS = (
+    f"{LEADS}?view=mine&status=new&q=nobody",
+    "/admin/reports/?days=30",
+    "/admin/notifications/",
+    "/admin/preferences/",
+)
 
 
-def faults(page: Page, address: str) -> list[str]:
-    """What somebody who sees or moves differently would stumble over."""
+def faults(page: Page, address: str) -> Iterator[str]:
+    """What somebody who sees, hears or moves differently would stumble over, in axe's words."""
     page.goto(address)
     page.wait_for_load_state("networkidle")
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{address} {each['id']}: {node['target']} {node['html'][:200]} {node['failureSummary'][-300:]}"
-        for each in found
-        if each["impact"] in ("serious", "critical")
-        for node in each["nodes"]
-    ]
+    for rule in Axe().run(page).response["violations"]:
+        if rule["impact"] in ("serious", "critical"):
+            for node in rule["nodes"]:
+                yield f"{address} {rule['id']}: {node['html'][:200]} {node['failureSummary']}"
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
 def test_nobody_stumbles(page: Page, boutique: Boutique, colours: Any) -> None:
     page.emulate_media(color_scheme=colours)
-    found = [fault for address in [*addresses(boutique).values(), *others()] for fault in faults(page, address)]
-    assert found == []
+    shown = [*addresses(boutique).values(), *OTHERS]
+    found = [fault for address in shown for fault in faults(page, address)]
+    page.context.clear_cookies()
+    found += faults(page, "/admin/login/")
+    assert not found, "\n".join(found)
+
+
+def test_pages_say_what_they_are(page: Page, boutique: Boutique) -> None:
+    titles = {}
+    for name, address in {**addresses(boutique), "mine": f"{LEADS}?view=mine"}.items():
+        page.goto(address)
+        titles[name] = page.title().strip()
+    assert titles == {
+        "list": "Leads | leadcrm",
+        "lead": "Valeria Gómez | leadcrm",
+        "start": "Home | leadcrm",
+        "mine": "My leads | leadcrm",
+    }
+
+
+# Every control that is there to be used, and the walk through them: each tells whether its focus can be seen.
+CONTROLS = "a[href], button, input:not([type=hidden]), select, textarea, summary"
+WATCH = """(controls) => {
+  const usable = (each) => each.checkVisibility({ visibilityProperty: true }) && !each.disabled && !each.closest("[aria-hidden=true]");
+  const seen = (each) => [each, each.parentElement, each.closest("tr")].some((one) => {
+    const style = one && getComputedStyle(one);
+    return style && style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
+  });
+  window.walk = { left: new Set([...document.querySelectorAll(controls)].filter(usable)), unseen: [] };
+  document.addEventListener("focusin", ({ target }) => {
+    walk.left.delete(target);
+    if (!seen(target)) walk.unseen.push(target.outerHTML.slice(0, 160));
+  });
+  return walk.left.size;
+}"""
+
+
+def test_every_control_is_a_tab_away_and_its_focus_seen(page: Page, boutique: Boutique) -> None:
+    for address in addresses(boutique).values():
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+        count = page.evaluate(WATCH, CONTROLS)
+        for _ in range(count + 10):
+            page.keyboard.press("Tab")
+        assert page.evaluate("[...walk.left].map((each) => each.outerHTML.slice(0, 160))") == [], address
+        assert page.evaluate("walk.unseen") == [], address
+
+
+SHOTS = {"light": (DESK, "light"), "dark": (DESK, "dark"), "phone": (PHONE, "light")}
 
 
 def test_the_pictures(page: Page, boutique: Boutique, tmp_path: Path) -> None:
     folder = Path(os.environ.get("LEADCRM_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     for name, address in addresses(boutique).items():
-        for look, size, colours in (("light", DESK, "light"), ("dark", DESK, "dark"), ("phone", PHONE, "light")):
+        for look, (size, colours) in SHOTS.items():
             page.set_viewport_size(size)  # type: ignore[arg-type]
             page.emulate_media(color_scheme=colours)  # type: ignore[arg-type]
             page.goto(address)
             page.wait_for_load_state("networkidle")
-            page.screenshot(path=folder / f"{name}-{look}.png")
-            assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+            picture = page.screenshot(path=folder / f"{name}-{look}.png")
+            # A blank page of this size is a few kilobytes.
+            assert 20_000 < len(picture) < 150_000, (name, look)
+            assert page.evaluate(FITS), (name, look)
