@@ -11,7 +11,16 @@ from django.utils import timezone
 
 from contacts import work
 from contacts.later import plan_follow_up, snooze
-from contacts.models import Contact, CustomField, FollowUp, LeadStatus, Membership, PhoneNumber, Role, Workspace
+from contacts.models import (
+    Contact,
+    CustomField,
+    FollowUp,
+    LeadStatus,
+    Membership,
+    PhoneNumber,
+    Role,
+    Workspace,
+)
 from contacts.notes import add_note
 from kapso_sync.demo.payloads import Number, story
 from kapso_sync.demo.posting import Endpoint
@@ -22,7 +31,12 @@ NUMBER = "100000000000042"
 OWN_PHONE = "+54 11 5555 0142"
 
 # The team, by the names they log in with.
-TEAM = {"ana": ("Ana Ferrer", Role.MANAGER), "diego": ("Diego Rojas", Role.AGENT), "luisa": ("Luísa Prado", Role.AGENT)}
+TEAM = {
+    "ana": ("Ana Ferrer", Role.MANAGER),
+    "diego": ("Diego Rojas", Role.AGENT),
+    "luisa": ("Luísa Prado", Role.AGENT),
+}
+
 
 @dataclass(slots=True)
 class Boutique:
@@ -55,7 +69,9 @@ def _team(workspace: Workspace) -> dict[str, User]:
     team = {}
     for name, (full_name, role) in TEAM.items():
         first, last = full_name.split()
-        user = User.objects.create_user(name, password=PASSWORD, is_staff=True, first_name=first, last_name=last)
+        user = User.objects.create_user(
+            name, password=PASSWORD, is_staff=True, first_name=first, last_name=last
+        )
         Membership.objects.create(workspace=workspace, user=user, role=role)
         team[name] = user
     return team
@@ -91,6 +107,8 @@ def _plan(boutique: Boutique) -> None:
     CustomField.objects.create(workspace=boutique.workspace, key="size", label="Size")
     work.set_field(boutique.lead("Valeria"), "size", "M", by=ana)
     work.set_field(boutique.lead("Valeria"), "lead_score", "70", by=ana)
-    read_ones = Contact.objects.filter(name__in=["Camila Rocha", "Dewi Lestari", "Marcus Reed", "Grace O'Connor"])
+    read_ones = Contact.objects.filter(
+        name__in=["Camila Rocha", "Dewi Lestari", "Marcus Reed", "Grace O'Connor"]
+    )
     for lead in read_ones:
         work.mark_read(lead)
