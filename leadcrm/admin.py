@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 else:
     from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-admin.site.site_url = None  # there is no other site to view
 admin.site.unregister(User)
 admin.site.unregister(Group)
 admin.site.unregister(ProcrastinateJob)  # the queue's own pages know no workspaces

@@ -36,7 +36,7 @@ def page(browser: Browser, live_server: Any, boutique: Boutique) -> Iterator[Pag
     """The browser of Ana, who manages the boutique."""
     context = browser.new_context(
         base_url=live_server.url,
-        viewport=DESK,
+        viewport=DESK,  # type: ignore[arg-type]
         timezone_id="America/Lima",
         locale="en-GB",
         reduced_motion="reduce",
@@ -78,7 +78,7 @@ def faults(page: Page, address: str) -> Iterator[str]:
 def test_nobody_stumbles(page: Page, boutique: Boutique) -> None:
     found: list[str] = []
     for colours in ("light", "dark"):
-        page.emulate_media(color_scheme=colours)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=colours)
         for address in (*addresses(boutique).values(), *OTHERS):
             found += faults(page, address)
     page.context.clear_cookies()
