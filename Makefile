@@ -41,6 +41,12 @@ prove: ## what takes too long for `make test`: thousands of histories, 100,000 d
 	@$(call installed,$(test_requirements))
 	$(APART) $(PY) -m pytest -n 2 -m prove
 
+screenshots: export LOCAL_DIR := $(CURDIR)/.local/tests
+screenshots: ## take the pictures of docs/screenshots anew
+	@$(call installed,$(test_requirements))
+	$(APART) LEADCRM_REQUIRE_BROWSER=1 LEADCRM_SCREENSHOTS=docs/screenshots $(PY) -m pytest -q \
+		tests/test_browser_looks.py -k pictures
+
 chaos: ## kill the server and its database while webhooks arrive, and count what is lost (minutes)
 	@$(call installed,$(test_requirements))
 	$(APART) $(PY) -m tests.chaos
@@ -50,7 +56,7 @@ fmt: ## format the code, and mend what the linter can
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-.PHONY: help install run serve work test prove chaos fmt
+.PHONY: help install run serve work test prove screenshots chaos fmt
 
 # Installs the requirements in $(1) unless a copy of them in .venv says that they are installed already.
 define installed

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from contacts.admin import reports, start
@@ -109,7 +110,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     health = _health(request)
     todos = start.today(request, now) if mine else []
     return context | {
-        "title": "leadcrm",
+        "title": _("Home"),
         "workspaces": mine,
         "todos": todos,
         "team": reports.in_short(request, now),

@@ -68,10 +68,10 @@ def span(text: str) -> timedelta:
 
 
 def leads() -> list[Lead]:
-    return [lead for path in sorted(STORIES.glob("*.txt")) for lead in _read(path)]
+    return [lead for path in sorted(STORIES.glob("*.txt")) for lead in read(path)]
 
 
-def _read(path: Path) -> Iterator[Lead]:
+def read(path: Path) -> Iterator[Lead]:
     for chat in path.read_text(encoding="utf-8").split("\n\n"):
         head, *rest = chat.strip().splitlines()
         lead = _lead(head, path.stem)
