@@ -15,6 +15,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -139,6 +140,13 @@ class Undone:
     returned: list[Contact]
     # Changed since, merged or erased: left as they are.
     left: int
+
+
+def seen_by(user: User, rights: Rights) -> QuerySet[BulkChange]:
+    """Changes that they made, and all where they see all leads: others would tell of leads that they do not see."""
+    whole = [place.pk for place in rights.places.values() if place.sees_all]
+    mine = Q(by=user, workspace__in=list(rights.places))
+    return BulkChange.objects.filter(mine | Q(workspace__in=whole))
 
 
 def undo_until(bulk: BulkChange) -> datetime:

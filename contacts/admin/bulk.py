@@ -261,8 +261,7 @@ def _choices(request: HttpRequest) -> dict[str, Any]:
 def undo(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
     """What the change was, and its undo."""
     rights, by = rights_of(request), user_of(request)
-    mine = BulkChange.objects.filter(workspace__in=list(rights.workspaces)).select_related("by", "workspace")
-    made = get_object_or_404(mine, pk=pk)
+    made = get_object_or_404(bulk.seen_by(by, rights).select_related("by", "workspace"), pk=pk)
     if request.method == "POST":
         return _taken_back(request, made)
     return _page(

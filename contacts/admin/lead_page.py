@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -135,8 +135,6 @@ def _lead(request: HttpRequest, pk: int) -> Contact:
 
 
 def _to_survivor(request: HttpRequest, pk: int) -> HttpResponse:
-    """An old link to a lead that was merged leads to where its messages are now."""
-    merged = _mine(request).filter(pk=pk, merged_into__isnull=False).first()
-    if merged is None:
-        raise Http404
-    return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[merged.merged_into_id]))
+    """An old link to a lead that was merged leads to where its messages are now, if the user may go there."""
+    survivor = get_object_or_404(_mine(request).living(), merged=pk)
+    return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[survivor.pk]))
