@@ -202,7 +202,7 @@ def test_lists_search_and_counts_hold_what_the_role_sees(who: str, lima: Workspa
     live = client.get(LEADS + "live/").content.decode()
     assert ("Zoe Other" in live) is (other.pk in seen)
     chosen = client.post(LEADS + "bulk/", {"all": "1", "do": "tag", "name": "vip"})
-    assert set(getattr(chosen, "context", None) and chosen.context["chosen"] or ()) == seen
+    assert set((getattr(chosen, "context", None) and chosen.context["chosen"]) or ()) == seen
 
 
 @pytest.mark.parametrize("who", WHO)

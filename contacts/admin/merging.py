@@ -24,6 +24,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from contacts import merging, remembering, showing, suggesting
 from contacts.admin.tenancy import allow, rights_of, user_of
+from contacts.admin.working import busy, is_busy
 from contacts.merging import MergeRefused
 from contacts.models import Contact, ContactMerge, LeadStatus, MergeDismissal, ProfileFact
 from contacts.timeline import newest_messages
@@ -34,7 +35,6 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 HISTORY = 20
 MATCHES = 20
-BUSY = "The leads are busy: messages are just coming in. Nothing was changed. Please try again."
 
 
 def urls(admin: Admin) -> list[URLPattern]:
@@ -73,9 +73,9 @@ def _waiting_for_nobody(view: View[P]) -> View[P]:
         try:
             return view(request, *args, **kwargs)
         except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", None) not in ("55P03", "40P01"):
+            if not is_busy(error):
                 raise
-            messages.error(request, BUSY)
+            messages.error(request, busy())
             return HttpResponseRedirect(request.get_full_path())
 
     return patient
