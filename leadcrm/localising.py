@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone, translation
 
+from contacts.admin.live_list import NEWS_SEEN
 from contacts.models import Preferences
 from contacts.time_zones import ZONES
 
@@ -21,10 +22,19 @@ def preferred(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Any:
     """After `LocaleMiddleware`, which has the browser's language: what the user prefers counts more.
 
     They come with the user (leadcrm.accounts.Backend), so this costs no query; and somebody who brings no session is
-    not even asked for: a webhook, a probe, the login page.
+    not even asked for: a webhook, a probe, the login page. Nor is anybody for whom an open list asks for news, every
+    few seconds: mostly the answer has no words. Where it has, the view asks for them (contacts.admin.live_list).
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
+        if NEWS_SEEN in request.headers:
+            vars(request)["in_their_words"] = in_their_words
+            return get_response(request)
+        return in_their_words(request, get_response)
+
+    def in_their_words(
+        request: HttpRequest, answer: Callable[[HttpRequest], HttpResponseBase]
+    ) -> HttpResponseBase:
         wish = _preferences(request)
         zone = wish.time_zone if wish and wish.time_zone in ZONES else ""
         told = request.COOKIES.get(BROWSER_ZONE, "")
@@ -32,7 +42,7 @@ def preferred(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Any:
             if wish and wish.language in dict(settings.LANGUAGES):
                 translation.activate(wish.language)
                 request.LANGUAGE_CODE = translation.get_language()
-            response = get_response(request)
+            response = answer(request)
         if wish is not None and request.COOKIES.get(CHOSEN_ZONE, "") != zone:
             _tell(response, zone)
         return response

@@ -23,6 +23,9 @@ from django.views.decorators.http import require_GET
 if TYPE_CHECKING:
     from contacts.admin.tenancy import MemberAdmin
 
+# What the page has: the digest that it was made with. leadcrm.localising leaves a request with it to this view.
+NEWS_SEEN = "X-Seen"
+
 # A page of the list. The row's version is another after every change of it, whoever makes it. `agents_see_all` is not
 # asked: that somebody else's lead changed says nothing about it, and the rows that follow are read by the rights.
 NEWS = """
@@ -56,9 +59,11 @@ def urls(leads: MemberAdmin, shown: Callable[[HttpRequest, Any], dict[str, Any]]
     @require_GET
     def live_view(request: HttpRequest) -> HttpResponse:
         """Nothing (204), or the list as it is now. Whoever is logged out is sent to log in."""
-        seen = request.headers.get("X-Seen")
+        seen = request.headers.get(NEWS_SEEN)
         if seen is None or seen != _cursor_of_session(request):
-            return whole(request)
+            in_their_words = vars(request).get("in_their_words")
+            response: HttpResponse = in_their_words(request, whole) if in_their_words else whole(request)
+            return response
         response = HttpResponse(status=204)
         add_never_cache_headers(response)
         return response
