@@ -27,8 +27,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
-from contacts import bulk
-from contacts.admin.merging import name_of
+from contacts import bulk, showing
 from contacts.admin.tenancy import rights_of, user_of
 from contacts.admin.working import LIST, busy, is_busy, owner_named
 from contacts.bulk_actions import (
@@ -233,7 +232,7 @@ def _moves(action: Action, steps: Iterable[Step]) -> list[tuple[str, str, int]]:
 
 def _names(leads: Sequence[Contact]) -> str:
     """Isolated from each other: a name may hold whatever turns the writing around."""
-    named = ", ".join(f"\u2068{name_of(lead)[:60]}\u2069" for lead in leads[:NAMED])
+    named = ", ".join(f"\u2068{showing.name_of(lead)[:60]}\u2069" for lead in leads[:NAMED])
     more = len(leads) - NAMED
     if more <= 0:
         return named

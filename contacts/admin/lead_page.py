@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_safe
 
-from contacts import work
+from contacts import showing, work
 from contacts.admin import lead_panels
 from contacts.admin.tenancy import rights_of
 from contacts.models import Contact, Message
@@ -63,7 +63,7 @@ def _context(
         **admin.admin_site.each_context(request),
         "opts": admin.opts,
         "lead": lead,
-        "title": lead_panels.name_of(lead),
+        "title": showing.name_of(lead),
         "user_id": rights.user_id,
         "may_work": rights.may_work(lead.workspace_id),
         "may_manage": rights.may_manage(lead.workspace_id),
