@@ -15,6 +15,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -23,6 +24,8 @@ from contacts.bulk_actions import Action, AssignAll, Step, action_from
 from contacts.changing import Refused
 from contacts.models import BulkChange, Contact, LeadChange, StatusChange
 from contacts.rights import Rights
+from contacts.statements import run
+from contacts.statements.merge_marks import CLOSED_AT
 
 MOST = 1_000
 UNDO_WITHIN = timedelta(minutes=10)
@@ -141,6 +144,13 @@ class Undone:
     left: int
 
 
+def seen_by(user: User, rights: Rights) -> QuerySet[BulkChange]:
+    """Changes that they made, and all where they see all leads: others would tell of leads that they do not see."""
+    whole = [place.pk for place in rights.places.values() if place.sees_all]
+    mine = Q(by=user, workspace__in=list(rights.places))
+    return BulkChange.objects.filter(mine | Q(workspace__in=whole))
+
+
 def undo_until(bulk: BulkChange) -> datetime:
     return bulk.at + UNDO_WITHIN
 
@@ -171,14 +181,17 @@ def undo(bulk: BulkChange, *, by: User, rights: Rights) -> Undone:
         Step(leads[step.lead.pk], step.before, step.after)
         for step in steps
         if (lead := leads.get(step.lead.pk))
+        and (rights.sees(lead) or isinstance(action, AssignAll))  # whoever gave leads away may take them back
         and action.before(lead) == step.after
         and action.can_return(lead, step.before)
     ]
     if back:
         action.put_back(back)
         reversed_steps = [Step(step.lead, step.after, step.before) for step in back]
-        _record(action, reversed_steps, by, {}, reason=_("Undone"))
+        _record(action, reversed_steps, by, {bulk.workspace_id: bulk}, reason=_("Undone"))
     BulkChange.objects.filter(pk=bulk.pk).update(undone_at=timezone.now())
+    if action.kind is None:
+        run(CLOSED_AT, {"leads": [step.lead.pk for step in back]})
     return Undone([step.lead for step in back], left=bulk.leads - len(back))
 
 

@@ -19,7 +19,8 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from contacts.changing import Refused
-from contacts.later import follow_up_as_json, still_snoozed
+from contacts.later import follow_up_as_json
+from contacts.lead_views import is_aside
 from contacts.models import Contact, FollowUp, LeadChange, LeadStatus, Tag
 from contacts.models.contact import ALLOWED_MOVES
 from contacts.when import ahead, as_json
@@ -279,7 +280,7 @@ class SnoozeAll(Action):
         return _("Put aside until %(when)s") % {"when": _shown_time(self.until)}
 
     def before(self, lead: Contact) -> str | None:
-        return as_json(lead.snoozed_until) if still_snoozed(lead, self._now) else None
+        return as_json(lead.snoozed_until) if is_aside(lead, self._now) else None
 
     def after(self, lead: Contact) -> str:  # noqa: ARG002
         ahead(datetime.fromisoformat(self.until), self._now)

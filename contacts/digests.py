@@ -8,18 +8,16 @@ is given back, and tried again after a pause that doubles.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from smtplib import SMTPException, SMTPRecipientsRefused, SMTPResponseException
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail import EmailMultiAlternatives
 from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
@@ -29,6 +27,7 @@ from django.utils import timezone, translation
 from django.utils.translation import ngettext
 
 from contacts import told
+from contacts.mailing import NotSent, post
 from contacts.models import Membership, Notification, Preferences
 from contacts.notifying import zone_of
 from contacts.rights import Rights
@@ -37,8 +36,6 @@ logger = logging.getLogger(__name__)
 
 Digest = Preferences.Digest
 
-# Where a person chooses how they are told.
-PREFERENCES = "/admin/preferences/"
 # In the morning of whoever wants one a day; a worker that was down makes up for it until noon.
 MORNING, NOON = 8, 12
 # What is older is no news by mail: the page has it.
@@ -47,12 +44,7 @@ NEWS = timedelta(days=3)
 MOST_TOLD = 50
 # Of people in one turn: the next is a minute away.
 MOST_MAILS = 500
-SECONDS = 20  # that a mail server may take
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=2), timedelta(hours=12)
-
-
-class NotSent(Exception):  # noqa: N818 - it says what is certain
-    """The mail has not left, for certain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +56,9 @@ class Claim:
     digested_before: datetime | None
 
 
-def is_configured() -> bool:
-    """Whether somebody has named a mail server; Django itself would take the machine's own for one."""
-    return settings.is_overridden("EMAIL_HOST") and bool(settings.EMAIL_HOST)
-
-
 def send_due(now: datetime) -> int:
     """Mail everybody what is to be told them by now; returns how many mails left. Nothing where no server is named."""
-    if not is_configured():
+    if not settings.CAN_MAIL:
         return 0
     due = [one.pk for one in _wanting(now) if is_time(one, now)]
     return sum(_send_to(pk, now) for pk in due[:MOST_MAILS])
@@ -161,7 +148,7 @@ def _mail(claim: Claim) -> bool:
         if not rows:
             return False
         message = _written(user.email, rows, more=len(claim.notifications) - len(read))
-    sent = _post(message)
+    sent = post(message)
     if sent and claim.preferences.mail_failures:
         Preferences.objects.filter(pk=claim.preferences.pk).update(mail_failures=0, mail_not_before=None)
     return sent
@@ -179,7 +166,7 @@ def _written(address: str, rows: Sequence[told.Told], *, more: int) -> EmailMult
         "rows": [(unlinked(row.headline), unlinked(row.text), settings.SITE_URL + row.link) for row in rows],
         "more": more,
         "all": settings.SITE_URL + reverse("notifications"),
-        "preferences": settings.SITE_URL + PREFERENCES,
+        "preferences": settings.SITE_URL + reverse("preferences"),
         "subject": subject,
     }
     plain = render_to_string("contacts/digest.txt", context)
@@ -187,25 +174,6 @@ def _written(address: str, rows: Sequence[told.Told], *, more: int) -> EmailMult
     message = EmailMultiAlternatives(subject, plain, to=[address], headers=headers)
     message.attach_alternative(render_to_string("contacts/digest.html", context), "text/html")
     return message
-
-
-def _post(message: EmailMultiAlternatives) -> bool:
-    """Hand it to the mail server. A refusal is certain; a connection that breaks while it is told is not."""
-    server = message.connection = get_connection(timeout=settings.EMAIL_TIMEOUT or SECONDS)
-    try:
-        server.open()
-    except (OSError, SMTPException) as error:
-        raise NotSent(f"no connection to the mail server ({type(error).__name__})") from error
-    try:
-        return bool(message.send())
-    except (SMTPResponseException, SMTPRecipientsRefused) as error:
-        raise NotSent(f"the mail server refused it ({type(error).__name__})") from error
-    except (OSError, SMTPException):
-        logger.exception("a mail may have been sent or not: it is not sent again")
-        return False
-    finally:
-        with contextlib.suppress(OSError, SMTPException):
-            server.close()
 
 
 def unlinked(text: str) -> str:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from contacts.changing import Refused, Stale, line, locked, record, write
+from contacts.lead_views import is_aside
 from contacts.models import Contact, FollowUp, LeadChange
 from contacts.when import ahead, as_json, is_same
 
@@ -86,15 +87,8 @@ def wake(lead: Contact, *, by: User | None, seen: str | None = None) -> LeadChan
     return record(row, LeadChange.Kind.SNOOZE, before, None, by=by) if before else None
 
 
-def still_snoozed(row: Contact, now: datetime) -> bool:
-    """DESIGN.md: until the date, or until the customer writes."""
-    if row.snoozed_until is None or row.snoozed_at is None or row.snoozed_until <= now:
-        return False
-    return row.last_inbound_at is None or row.last_inbound_at <= row.snoozed_at
-
-
 def _snoozed_until(row: Contact, seen: str | None) -> str | None:
-    until = row.snoozed_until if still_snoozed(row, timezone.now()) else None
+    until = row.snoozed_until if is_aside(row, timezone.now()) else None
     if seen is not None and not is_same(until, seen.strip()):
         raise Stale.of(_("the date until which it is put aside"), until and _shown_time(until))
     return as_json(until)

@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from contacts import showing
 from contacts.bubbles import TICKS
-from contacts.lead_views import CLOSING, WINDOW, waiting_since
+from contacts.lead_views import CLOSING, WINDOW, has_written_again, is_aside, waiting_since
 from contacts.models import Contact, Conversation, FollowUp, LeadStatus
 from contacts.models.contact import CLOSED
 from contacts.timeline import Newest, newest_messages
@@ -74,9 +74,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The team's name, else WhatsApp's, the phone, the username, the user id: never empty."""
-        lead: Contact = self.lead
-        return lead.name or lead.kapso_name or showing.phone(lead.phone) or lead.shown_name
+        return showing.name_of(self.lead)
 
     @property
     def handles(self) -> list[str]:
@@ -129,9 +127,7 @@ class Row:
 
     @property
     def wrote_again(self) -> bool:
-        """As `WROTE_AGAIN` has it."""
-        wrote, since = self.lead.last_inbound_at, self.lead.closed_at or self.lead.last_contact_at
-        return self.is_closed and wrote is not None and (since is None or wrote > since)
+        return has_written_again(self.lead)
 
     @property
     def customer_waits_since(self) -> datetime | None:
@@ -178,11 +174,8 @@ class Row:
     @property
     def aside_until(self) -> datetime | None:
         """When it is back, unless the customer writes before."""
-        lead: Contact = self.lead
-        if lead.snoozed_until is None or lead.snoozed_until <= self.now:
-            return None
-        wrote_since = lead.last_inbound_at and lead.snoozed_at and lead.last_inbound_at > lead.snoozed_at
-        return None if wrote_since else lead.snoozed_until
+        until: datetime | None = self.lead.snoozed_until
+        return until if is_aside(self.lead, self.now) else None
 
     @property
     def needs_human(self) -> bool:

@@ -49,6 +49,12 @@ def awaiting_reply(leads: Leads, now: datetime) -> Leads:
     return not_snoozed(leads.filter(UNANSWERED, ~Q(lead_status__in=CLOSED) | WROTE_AGAIN), now)
 
 
+def longest_waiting(leads: Leads, now: datetime) -> Leads:
+    """Those that await a reply, with the time since which they do; in this order everywhere."""
+    waiting = awaiting_reply(leads, now).annotate(waiting_since=waiting_since())
+    return waiting.order_by(*LONGEST_WAIT_FIRST)
+
+
 def needs_follow_up(leads: Leads, now: datetime) -> Leads:
     """Open, and we never wrote, or longer ago than the workspace's period."""
     period = ExpressionWrapper(
@@ -101,6 +107,20 @@ def not_snoozed(leads: Leads, now: datetime) -> Leads:
     return leads.filter(awake)
 
 
+def is_aside(lead: Contact, now: datetime) -> bool:
+    """As `not_snoozed`, the other way round, of a row that is at hand."""
+    wrote, since = lead.last_inbound_at, lead.snoozed_at
+    if lead.snoozed_until is None or lead.snoozed_until <= now:
+        return False
+    return wrote is None or since is None or wrote <= since
+
+
+def has_written_again(lead: Contact) -> bool:
+    """As `WROTE_AGAIN`, of a row that is at hand."""
+    wrote, since = lead.last_inbound_at, lead.closed_at or lead.last_contact_at
+    return lead.lead_status in CLOSED and wrote is not None and (since is None or wrote > since)
+
+
 def waiting_since() -> Coalesce:
     """When the customer began to wait: their first message that we have not answered, not their last reminder."""
     unanswered = (
@@ -137,7 +157,7 @@ VIEWS = {
         _("Awaiting reply"),
         _("Leads awaiting a reply"),
         _("Nobody is waiting for an answer. Well done!"),
-        lambda leads, _user, now: awaiting_reply(leads, now).annotate(waiting_since=waiting_since()),
+        lambda leads, _user, now: longest_waiting(leads, now),
         LONGEST_WAIT_FIRST,
     ),
     "follow-up": View(

@@ -21,7 +21,10 @@ from typing import Any, NamedTuple
 from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 
+from contacts.facts import as_json
 from contacts.models import Contact, ContactMerge, Conversation, KapsoSession, LeadStatus, Message
+from contacts.statements import run
+from contacts.statements.merge_marks import CLOSED_AT, MERGE_MARKS
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +141,9 @@ def remember(
     own = _own_values(leads)
     merges = _record(merged, identities, own, by)
     _show(leads, own, merges)
+    if merged:
+        run(MERGE_MARKS, {"merged": as_json([[move.row, move.survivor] for move in merged])})
+    run(CLOSED_AT, {"leads": sorted(living)})
     for move in merged:
         logger.info("lead %s is the same person as lead %s: merged into it", move.row, move.survivor)
 

@@ -188,7 +188,7 @@ class Report:
         return [Answer(pk, began, end, timedelta(seconds=round(took))) for pk, began, end, took in rows]
 
     def waiting_leads(self, age: str) -> QuerySet[Contact]:
-        return self._awaiting().filter(age=age).order_by("last_inbound_at", "pk")
+        return self._awaiting().filter(age=age)
 
     def open_leads(self, owner: int | None) -> QuerySet[Contact]:
         found = self._living().filter(owner=owner).exclude(lead_status__in=CLOSED)
@@ -203,8 +203,8 @@ class Report:
         return Contact.objects.living().filter(workspace=self.workspace)
 
     def _awaiting(self) -> QuerySet[Any]:
-        ages = [When(last_inbound_at__gt=self.now - limit, then=Value(age)) for age, limit in AGES.items()]
-        return lead_views.awaiting_reply(self._living(), self.now).annotate(
+        ages = [When(waiting_since__gt=self.now - limit, then=Value(age)) for age, limit in AGES.items()]
+        return lead_views.longest_waiting(self._living(), self.now).annotate(
             age=Case(*ages, default=Value(MORE))
         )
 

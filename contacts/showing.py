@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import phonenumbers
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+
+if TYPE_CHECKING:
+    from contacts.models import Contact
 
 
 def phone(digits: str | None) -> str:
@@ -22,6 +26,11 @@ def phone(digits: str | None) -> str:
     if not phonenumbers.is_possible_number(number):
         return f"+{digits}"
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
+def name_of(lead: Contact) -> str:
+    """The team's name, else WhatsApp's, the phone, the username, the user id: never empty."""
+    return lead.name or lead.kapso_name or phone(lead.phone) or lead.shown_name
 
 
 def ago(at: datetime, now: datetime) -> str:

@@ -40,7 +40,6 @@ class Known:
 class Thread:
     pk: int
     number: str
-    last_inbound_at: datetime | None
     handoff_at: datetime | None
     handoff_reason: str
 
@@ -108,9 +107,7 @@ def _time(told: str | None) -> datetime | None:
 
 def _thread(told: dict[str, Any]) -> Thread:
     number = f"+{digits}" if (digits := "".join(filter(str.isdecimal, told["number"]))) else told["number_id"]
-    return Thread(
-        told["id"], number, _time(told["last_inbound_at"]), _time(told["handoff_at"]), told["handoff_reason"]
-    )
+    return Thread(told["id"], number, _time(told["handoff_at"]), told["handoff_reason"])
 
 
 _NAMES = ("id", "first_name", "last_name", "username")
@@ -146,7 +143,6 @@ _SURROUNDINGS = {
                 id="id",
                 number="phone_number__display_phone_number",
                 number_id="phone_number__phone_number_id",
-                last_inbound_at="last_inbound_at",
                 handoff_at="handoff_at",
                 handoff_reason="handoff_reason",
             )

@@ -41,6 +41,8 @@ class ForgottenPassword(InOurLook, views.PasswordResetView):
     subject_template_name = "registration/forgotten_password_subject.txt"
     success_url = reverse_lazy("password_reset_done")
     title = _("Forgotten password")
+    # Not the host that the request names: whoever asks may name any.
+    extra_email_context = {"site_url": settings.SITE_URL}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs) | {"can_mail": settings.CAN_MAIL}

@@ -29,5 +29,6 @@ os.environ["KAPSO_WEBHOOK_SECRET"] = "project-secret"
 
 from leadcrm.settings import *
 
+SITE_URL = "http://testserver"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}

@@ -16,7 +16,7 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from contacts import bulk, notifying, work
+from contacts import bulk, lead_views, notifying, work
 from contacts.bulk_actions import (
     Action,
     AssignAll,
@@ -322,6 +322,33 @@ def test_an_owner_who_left_since_does_not_come_back(lima: Workspace, rep: User, 
     Membership.objects.get(user=mate).delete()
     assert undo(made, rep) == bulk.Undone([], left=1)
     assert column("owner", leads) == [rep.pk]
+
+
+def test_a_lead_taken_back_to_the_archive_has_written_again_as_before(lima: Workspace, rep: User) -> None:
+    (lead,) = make(lima, "new")
+    move = lead.change_status("archived", by=rep)
+    StatusChange.objects.filter(pk=move.pk).update(at=timezone.now() - timedelta(hours=2))
+    Contact.objects.filter(pk=lead.pk).update(closed_at=timezone.now() - timedelta(hours=2))
+    closed_at = Contact.objects.get().closed_at
+    for _ in range(2):
+        assert lead_views.wrote_again(Contact.objects.all()).exists()
+        made = do(MoveAll("new"), [lead], rep)
+        assert not lead_views.wrote_again(Contact.objects.all()).exists()
+        undo(made, rep)
+        assert abs(closed_at - Contact.objects.get().closed_at) < timedelta(seconds=1)  # type: ignore[operator]
+    assert lead_views.awaiting_reply(Contact.objects.all(), timezone.now()).exists()
+
+
+def test_an_undo_leaves_alone_what_its_maker_does_not_see_any_more(
+    lima: Workspace, rep: User, mate: User
+) -> None:
+    Workspace.objects.update(agents_see_all=False)
+    leads = make(lima, "new", "new", owner=rep)
+    made = do(TagAll(["vip"]), leads, rep)
+    Contact.objects.filter(pk=leads[0].pk).update(owner=mate)
+    assert undo(made, rep) == bulk.Undone([leads[1]], left=1)
+    given = do(AssignAll(mate.pk), leads[1:], rep)
+    assert undo(given, rep) == bulk.Undone([leads[1]], left=0)
 
 
 def test_an_undo_is_for_whoever_did_it_and_for_managers(lima: Workspace, rep: User, mate: User) -> None:

@@ -381,6 +381,44 @@ def test_of_what_was_typed_the_newest_wins_field_by_field(desk: Desk, clerk: Use
     assert (lead.lead_status, lead.owner, lead.metadata) == ("archived", clerk, {"x": 2, "y": 1})
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_merge_hides_nothing_that_waits_for_somebody(desk: Desk, clerk: User, swapped: bool) -> None:
+    """Of one lead all is read, put aside and taken; of the other nothing."""
+    a, b = both(desk, "a"), both(desk, "b")
+    done = b if swapped else a
+    Conversation.objects.update(handoff_at=moment(2))
+    late = {"snoozed_at": moment(9), "snoozed_until": moment(10**8), "handoff_cleared_at": moment(9)}
+    type_into(done, read_at=moment(9), **late)
+    merge(a, b, by=clerk)
+    lead = desk.only_lead
+    assert (lead.read_at, lead.snoozed_at, lead.snoozed_until) == (None, None, None)
+    assert lead.handoff_cleared_at is None
+
+
+def test_what_both_leads_had_done_stays_done(desk: Desk, clerk: User) -> None:
+    a, b = both(desk, "a"), both(desk, "b")
+    for lead, at in ((a, 5), (b, 7)):
+        later = {"snoozed_at": moment(at), "snoozed_until": moment(10**8 + at)}
+        type_into(lead, read_at=moment(at), handoff_cleared_at=moment(at), **later)
+    made = merge(a, b, by=clerk)
+    lead = desk.only_lead
+    assert (lead.read_at, lead.handoff_cleared_at) == (moment(7), moment(7))
+    assert (lead.snoozed_at, lead.snoozed_until) == (moment(7), moment(10**8 + 5))
+    undo(made, by=clerk)
+    b.refresh_from_db()
+    assert (b.read_at, b.snoozed_until) == (moment(7), moment(10**8 + 7))
+
+
+def test_a_status_brings_along_when_the_lead_was_closed(desk: Desk, clerk: User) -> None:
+    a, b = both(desk, "a"), both(desk, "b")
+    move = b.change_status("archived", by=clerk)
+    made = merge(a, b, by=clerk)
+    assert (desk.only_lead.lead_status, desk.only_lead.closed_at) == ("archived", move.at)
+    undo(made, by=clerk)
+    a.refresh_from_db()
+    assert (a.lead_status, a.closed_at) == ("new", None)
+
+
 def test_what_is_typed_after_a_merge_stays_after_its_undo(desk: Desk, clerk: User) -> None:
     a, b = both(desk, "a"), both(desk, "b")
     type_into(b, name="B", tags=["b"], metadata={"k": "b", "m": "b"})

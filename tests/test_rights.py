@@ -8,9 +8,21 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from contacts.models import Contact, Conversation, Membership, Message, PhoneNumber, Workspace
+from contacts.models import (
+    BulkChange,
+    Contact,
+    Conversation,
+    LeadChange,
+    Membership,
+    Message,
+    Notification,
+    PhoneNumber,
+    SavedFilter,
+    Workspace,
+)
 from kapso_sync.models import WebhookDelivery
 from tests.test_admin import make_lead, say
 
@@ -61,6 +73,13 @@ def other(lima: Workspace) -> Contact:
 GET = {
     "lead": (LEADS + "{lead}/change/", (200, 200, 200, 404, 200, 404)),
     "history": (LEADS + "{lead}/history/", (302, 302, 302, 404, 302, 404)),
+    "older messages": (LEADS + "{lead}/messages/", (200, 200, 200, 404, 200, 404)),
+    "who may own": (LEADS + "{lead}/members/", (200, 200, 200, 404, 200, 404)),
+    "why": (LEADS + "{lead}/why/?message={message}", (200, 200, 403, 404, 403, 404)),
+    "do": (LEADS + "{lead}/do/tag/", (405, 405, 405, 405, 405, 405)),
+    "live": (LEADS + "live/", (200, 200, 200, 200, 200, 200)),
+    "many": (LEADS + "bulk/", (302, 302, 302, 302, 302, 302)),
+    "change of many": (LEADS + "bulk/{bulk}/undo/", (200, 200, 200, 404, 200, 404)),
     "add lead": (LEADS + "add/", (200, 200, 200, 200, 403, 403)),
     "message": (LEADS + "{lead}/message/{message}/", (200, 200, 200, 404, 200, 404)),
     "merge": (LEADS + "{lead}/merge/", (200, 200, 403, 404, 403, 404)),
@@ -81,10 +100,20 @@ GET = {
     "add workspace": ("/admin/contacts/workspace/add/", (403, 403, 403, 403, 403, 403)),
     "preferences": ("/admin/preferences/", (200, 200, 200, 200, 200, 200)),
     "start": ("/admin/", (200, 200, 200, 200, 200, 200)),
+    "due today": ("/admin/today/follow-ups/", (200, 200, 200, 200, 200, 200)),
+    "reports": ("/admin/reports/?workspace={workspace}", (200, 200, 403, 403, 403, 403)),
+    "behind": ("/admin/reports/behind/?of=open&workspace={workspace}", (200, 200, 403, 403, 403, 403)),
+    "notifications": ("/admin/notifications/", (200, 200, 200, 200, 200, 200)),
+    "told": ("/admin/notifications/{told}/", (404, 404, 404, 404, 404, 404)),
+    "welcome": ("/admin/welcome/", (403, 403, 403, 403, 403, 403)),
 }  # fmt: skip
 POST = {
-    "lead": (LEADS + "{lead}/do/status/", (302, 302, 302, 404, 403, 404)),
+    "lead": (LEADS + "{lead}/change/", (405, 405, 405, 404, 405, 404)),
+    "status": (LEADS + "{lead}/do/status/", (302, 302, 302, 404, 403, 404)),
     "note": (LEADS + "{lead}/do/note/", (302, 302, 302, 404, 403, 404)),
+    "follow-up done": (LEADS + "{lead}/do/follow-up-done/", (302, 302, 302, 404, 403, 404)),
+    "undo": (LEADS + "bulk/{bulk}/undo/", (302, 302, 302, 404, 302, 404)),
+    "share a filter": (LEADS + "filters/{filter}/share/", (404, 404, 404, 404, 404, 404)),
     "dismiss": (LEADS + "duplicates/dismiss/", (302, 302, 403, 404, 403, 404)),
     "replay": ("/admin/kapso_sync/webhookdelivery/{delivery}/replay/", (302, 302, 403, 403, 403, 403)),
     "settings": ("/admin/contacts/workspace/{workspace}/change/", (200, 403, 403, 403, 403, 404)),
@@ -110,7 +139,31 @@ def address(route: str, lead: Contact) -> str:
         delivery=delivery_of(lead.workspace).pk,
         workspace=lead.workspace_id,
         member=Membership.objects.get(user=lead.owner).pk,
+        bulk=bulk_of(lead).pk if "{bulk}" in route else 0,
+        filter=filter_of(lead).pk if "{filter}" in route else 0,
+        told=told_of(lead).pk if "{told}" in route else 0,
     )
+
+
+def bulk_of(lead: Contact) -> BulkChange:
+    """The owner of the lead tagged it, among others."""
+    place = {"workspace": lead.workspace, "by": lead.owner}
+    made = BulkChange.objects.create(
+        **place, action={"do": "tag", "names": ["vip"]}, leads=1, at=timezone.now()
+    )
+    LeadChange.objects.create(**place, contact=lead, kind="tags", before=[], after=["vip"], bulk=made)
+    Contact.objects.filter(pk=lead.pk).update(tags=["vip"])
+    return made
+
+
+def filter_of(lead: Contact) -> SavedFilter:
+    query = f"owner=me&q={SavedFilter.objects.count()}"
+    return SavedFilter.objects.create(workspace=lead.workspace, by=lead.owner, name=query, query=query)
+
+
+def told_of(lead: Contact) -> Notification:
+    told = {"workspace": lead.workspace, "user": lead.owner, "contact": lead, "kind": "assigned"}
+    return Notification.objects.create(**told, key=str(Notification.objects.count()))
 
 
 @pytest.mark.parametrize("page", GET)
@@ -143,10 +196,15 @@ def test_lists_search_and_counts_hold_what_the_role_sees(who: str, lima: Workspa
     seen = {"narrow": {mine.pk, nobodys.pk}, "stranger": set()}.get(who, {mine.pk, nobodys.pk, other.pk})
     for query in ("", "?q=zoe", "?q=Zoe+Other", "?q=51911110009", f"?owner={other.owner_id}"):
         shown = client.get(LEADS + query).context["cl"]
-        everybody = Contact.objects.filter(pk__in=[row.lead.pk for row in shown.result_list])
-        assert set(everybody.values_list("pk", flat=True)) <= seen
+        assert {row.lead.pk for row in shown.result_list} <= seen
         assert shown.result_count == len(shown.result_list)
-    assert {row.lead.pk for row in client.get(LEADS).context["cl"].result_list} == seen
+    page = client.get(LEADS)
+    assert {row.lead.pk for row in page.context["cl"].result_list} == seen
+    assert [tab["count"] for tab in page.context["tabs"]][:1] == [str(len(seen))]
+    live = client.get(LEADS + "live/").content.decode()
+    assert ("Zoe Other" in live) is (other.pk in seen)
+    chosen = client.post(LEADS + "bulk/", {"all": "1", "do": "tag", "name": "vip"})
+    assert set((getattr(chosen, "context", None) and chosen.context["chosen"]) or ()) == seen
 
 
 @pytest.mark.parametrize("who", WHO)
@@ -194,7 +252,7 @@ def test_manager_here_and_viewer_there(lima: Workspace, rio: Workspace) -> None:
     assert client.get(f"{LEADS}{here.pk}/export/").status_code == 200
     assert client.get(f"{LEADS}{there.pk}/export/").status_code == 403
     assert client.get(f"{LEADS}{there.pk}/change/").status_code == 200
-    assert client.post(f"{LEADS}{there.pk}/do/note/", {"text": "x"}).status_code == 403
+    assert client.post(f"{LEADS}{there.pk}/do/field/", {"name": "name", "value": "x"}).status_code == 403
     of = {place: delivery_of(place) for place in (lima, rio)}
     rows = client.get("/admin/kapso_sync/webhookdelivery/").context["cl"].result_list
     assert [row.pk for row in rows] == [of[lima].pk]

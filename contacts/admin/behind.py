@@ -37,8 +37,7 @@ class Line:
 
     @property
     def name(self) -> str:
-        lead = self.lead
-        return lead.name or lead.kapso_name or showing.phone(lead.phone) or lead.shown_name
+        return showing.name_of(self.lead)
 
     @property
     def url(self) -> str:
@@ -136,8 +135,8 @@ def _of_rows(leads: Sequence[Contact]) -> list[Line]:
     return [Line(lead, (lead.get_lead_status_display(), _name(lead))) for lead in leads]
 
 
-def _of_waiting(leads: Sequence[Contact]) -> list[Line]:
-    return [Line(lead, (showing.exact_time(lead.last_inbound_at), _name(lead))) for lead in leads]
+def _of_waiting(leads: Sequence[Any]) -> list[Line]:
+    return [Line(lead, (showing.exact_time(lead.waiting_since), _name(lead))) for lead in leads]
 
 
 def _of_answers(answers: Sequence[Any]) -> list[Line]:

@@ -27,8 +27,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
-from contacts import bulk
-from contacts.admin.merging import name_of
+from contacts import bulk, showing
 from contacts.admin.tenancy import rights_of, user_of
 from contacts.admin.working import LIST, busy, is_busy, owner_named
 from contacts.bulk_actions import (
@@ -233,7 +232,7 @@ def _moves(action: Action, steps: Iterable[Step]) -> list[tuple[str, str, int]]:
 
 def _names(leads: Sequence[Contact]) -> str:
     """Isolated from each other: a name may hold whatever turns the writing around."""
-    named = ", ".join(f"\u2068{name_of(lead)[:60]}\u2069" for lead in leads[:NAMED])
+    named = ", ".join(f"\u2068{showing.name_of(lead)[:60]}\u2069" for lead in leads[:NAMED])
     more = len(leads) - NAMED
     if more <= 0:
         return named
@@ -261,8 +260,7 @@ def _choices(request: HttpRequest) -> dict[str, Any]:
 def undo(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
     """What the change was, and its undo."""
     rights, by = rights_of(request), user_of(request)
-    mine = BulkChange.objects.filter(workspace__in=list(rights.workspaces)).select_related("by", "workspace")
-    made = get_object_or_404(mine, pk=pk)
+    made = get_object_or_404(bulk.seen_by(by, rights).select_related("by", "workspace"), pk=pk)
     if request.method == "POST":
         return _taken_back(request, made)
     return _page(

@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_safe
 
-from contacts import work
+from contacts import showing, work
 from contacts.admin import lead_panels
 from contacts.admin.tenancy import rights_of
 from contacts.models import Contact, Message
@@ -63,7 +63,7 @@ def _context(
         **admin.admin_site.each_context(request),
         "opts": admin.opts,
         "lead": lead,
-        "title": lead_panels.name_of(lead),
+        "title": showing.name_of(lead),
         "user_id": rights.user_id,
         "may_work": rights.may_work(lead.workspace_id),
         "may_manage": rights.may_manage(lead.workspace_id),
@@ -135,9 +135,6 @@ def _lead(request: HttpRequest, pk: int) -> Contact:
 
 
 def _to_survivor(request: HttpRequest, pk: int) -> HttpResponse:
-    """An old link to a lead that was merged leads to where its messages are now."""
-    mine = _mine(request)
-    found = mine.filter(pk=pk, merged_into__in=mine.living()).values_list("merged_into", flat=True).first()
-    if found is None:
-        raise Http404
-    return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[found]))
+    """An old link to a lead that was merged leads to where its messages are now, if the user may go there."""
+    survivor = get_object_or_404(_mine(request).living(), merged=pk)
+    return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[survivor.pk]))

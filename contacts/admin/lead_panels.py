@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from contacts import lead_history, showing
 from contacts.cards import Card, ad_of
-from contacts.lead_history import Happening
+from contacts.lead_views import CLOSING, WINDOW, has_written_again, is_aside
 from contacts.models import Contact, CustomField, LeadStatus
 from contacts.models.contact import ALLOWED_MOVES
 from contacts.preview import one_line, shorten
@@ -20,7 +20,6 @@ from contacts.replies import addresses_of
 from contacts.suggesting import suggestions_for
 from contacts.surroundings import MOST_CHOICES, Member, Surroundings, Thread, members_like
 
-WINDOW = timedelta(hours=24)
 COLOURS = {
     LeadStatus.NEW: "info",
     LeadStatus.QUALIFIED: "warning",
@@ -48,16 +47,12 @@ class Ad:
     card: Card
 
 
-def name_of(lead: Contact) -> str:
-    return lead.name or lead.kapso_name or showing.phone(lead.phone) or lead.shown_name
-
-
 def panels(lead: Contact, surroundings: Surroundings, *, term: str = "") -> dict[str, Any]:
     """Four statements, five where somebody looks like this person."""
     now = timezone.now()
     past = lead_history.history(lead)
     return {
-        **_head(lead, surroundings, past, now),
+        **_head(lead, surroundings, now),
         **_owner(lead, surroundings, term.strip()[:100]),
         "fields": fields(lead, surroundings.fields),
         "suggested_tags": [tag for tag in surroundings.suggested_tags if tag not in lead.tags],
@@ -70,24 +65,24 @@ def panels(lead: Contact, surroundings: Surroundings, *, term: str = "") -> dict
         "ads": ads(lead),
         "replies": replies(surroundings),
         "alike": [
-            {"other": other, "name": name_of(other), "reasons": suggestion.reasons}
+            {"other": other, "name": showing.name_of(other), "reasons": suggestion.reasons}
             for suggestion in suggestions_for(lead)
             for other in (suggestion.other_than(lead),)
         ],
     }
 
 
-def _head(lead: Contact, surroundings: Surroundings, past: list[Happening], now: datetime) -> dict[str, Any]:
+def _head(lead: Contact, surroundings: Surroundings, now: datetime) -> dict[str, Any]:
     """What stands above all: who it is, and what wants doing."""
     status = LeadStatus(lead.lead_status)
     return {
         "phone": showing.phone(lead.phone),
         "status_colour": COLOURS[status],
         "moves": [{"to": to.value, "label": to.label} for to in ALLOWED_MOVES[status]],
-        "window": window(surroundings.threads, now),
+        "window": window(lead.last_inbound_at, now),
         "handoffs": [thread for thread in surroundings.threads if _is_open(thread, lead)],
-        "wrote_again": wrote_again(lead, past),
-        "snoozed_until": lead.snoozed_until if _is_snoozed(lead, now) else None,
+        "wrote_again": has_written_again(lead),
+        "snoozed_until": lead.snoozed_until if is_aside(lead, now) else None,
     }
 
 
@@ -96,17 +91,8 @@ def _is_open(thread: Thread, lead: Contact) -> bool:
     return thread.handoff_at is not None and (cleared is None or thread.handoff_at > cleared)
 
 
-def _is_snoozed(lead: Contact, now: datetime) -> bool:
-    """Until the date or until the customer writes, whichever is first."""
-    if lead.snoozed_until is None or lead.snoozed_until <= now:
-        return False
-    wrote = lead.last_inbound_at
-    return wrote is None or lead.snoozed_at is None or wrote <= lead.snoozed_at
-
-
-def window(threads: list[Thread], now: datetime) -> dict[str, Any] | None:
-    """The longest of its threads (DESIGN.md section 4); None where the customer never wrote."""
-    wrote = max((thread.last_inbound_at for thread in threads if thread.last_inbound_at), default=None)
+def window(wrote: datetime | None, now: datetime) -> dict[str, Any] | None:
+    """The longest of the lead's threads (DESIGN.md section 4); None where the customer never wrote."""
     if wrote is None:
         return None
     left = wrote + WINDOW - now
@@ -116,18 +102,10 @@ def window(threads: list[Thread], now: datetime) -> dict[str, Any] | None:
     told = {"hours": hours, "minutes": minutes}
     return {
         "is_open": True,
-        "is_closing": left < timedelta(hours=2),
+        "is_closing": left < CLOSING,
         "left": _("%(hours)s h %(minutes)s min") % told if hours else _("%(minutes)s min") % told,
         "until": wrote + WINDOW,
     }
-
-
-def wrote_again(lead: Contact, past: list[Happening]) -> bool:
-    """The customer wrote after the team was done with them."""
-    if lead.lead_status not in (LeadStatus.ARCHIVED, LeadStatus.CONVERTED) or lead.last_inbound_at is None:
-        return False
-    done_at = next((entry.at for entry in past if entry.kind == "status"), lead.created_at)
-    return lead.last_inbound_at > done_at
 
 
 def _owner(lead: Contact, surroundings: Surroundings, term: str) -> dict[str, Any]:

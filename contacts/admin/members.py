@@ -146,7 +146,7 @@ def reset_link(request: HttpRequest, pk: int, member_id: int) -> HttpResponse:
     allow(may_reset(request, known.user))
     uid = urlsafe_base64_encode(force_bytes(known.user_id))
     token = default_token_generator.make_token(known.user)
-    link = request.build_absolute_uri(reverse("password_reset_confirm", args=[uid, token]))
+    link = settings.SITE_URL + reverse("password_reset_confirm", args=[uid, token])
     context = {"link": link, "name": name_of(known.user), "hours": settings.PASSWORD_RESET_TIMEOUT // 3600}
     return page(request, workspace, "reset_link", _("A link to a new password"), **context)
 
@@ -184,7 +184,7 @@ def _invite(request: HttpRequest, workspace: Workspace, email: str, role: str) -
     except MemberRefused as refusal:
         messages.error(request, str(refusal))
         return back("members", workspace)
-    link = request.build_absolute_uri(reverse("join", args=[secret]))
+    link = settings.SITE_URL + reverse("join", args=[secret])
     context = {"invitation": made, "link": link, "workspace": workspace, "by": name_of(user_of(request))}
     subject = _("Join %(workspace)s") % {"workspace": workspace}
     was_sent = mail(

@@ -24,6 +24,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from contacts import merging, remembering, showing, suggesting
 from contacts.admin.tenancy import allow, rights_of, user_of
+from contacts.admin.working import busy, is_busy
 from contacts.merging import MergeRefused
 from contacts.models import Contact, ContactMerge, LeadStatus, MergeDismissal, ProfileFact
 from contacts.timeline import newest_messages
@@ -34,7 +35,6 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 HISTORY = 20
 MATCHES = 20
-BUSY = "The leads are busy: messages are just coming in. Nothing was changed. Please try again."
 
 
 def urls(admin: Admin) -> list[URLPattern]:
@@ -53,10 +53,6 @@ def urls(admin: Admin) -> list[URLPattern]:
     ]
 
 
-def name_of(lead: Contact) -> str:
-    return lead.name or lead.kapso_name or showing.phone(lead.phone) or lead.shown_name
-
-
 def _known_by(lead: Contact) -> str:
     return showing.phone(lead.phone) or lead.business_scoped_user_id or lead.email or ""
 
@@ -73,9 +69,9 @@ def _waiting_for_nobody(view: View[P]) -> View[P]:
         try:
             return view(request, *args, **kwargs)
         except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", None) not in ("55P03", "40P01"):
+            if not is_busy(error):
                 raise
-            messages.error(request, BUSY)
+            messages.error(request, busy())
             return HttpResponseRedirect(request.get_full_path())
 
     return patient
@@ -96,7 +92,7 @@ def pick(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
         admin,
         request,
         "pick_lead",
-        f"Merge {name_of(lead)} with another lead",
+        f"Merge {showing.name_of(lead)} with another lead",
         lead=lead,
         term=term,
         found=[{"other": other, "newest": newest.get(other.pk)} for other in found],
@@ -146,8 +142,8 @@ def _merge(request: HttpRequest, admin: Admin, pk: int, other: int) -> HttpRespo
         request,
         format_html(
             '{} and {} are one lead now. <a href="{}" class="underline">Undo</a>',
-            name_of(one),
-            name_of(two),
+            showing.name_of(one),
+            showing.name_of(two),
             reverse("admin:contacts_contact_undo", args=[made.pk]),
         ),
     )
@@ -169,7 +165,7 @@ def undo(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
         "Undo this merge?",
         merge=merge,
         lead=merge.merged.merged_into or merge.survivor,
-        was=name_of(merge.merged),
+        was=showing.name_of(merge.merged),
         can_undo=_can_undo(merge),
     )
 
@@ -183,7 +179,7 @@ def _take_back(request: HttpRequest, merge: ContactMerge) -> HttpResponse:
         messages.error(request, f"Nothing was changed. {refusal}")
     else:
         text = '<a href="{}" class="underline">{}</a> is a lead of its own again, with what belongs to it.'
-        messages.success(request, format_html(text, _page_of(lead), name_of(lead)))
+        messages.success(request, format_html(text, _page_of(lead), showing.name_of(lead)))
     return HttpResponseRedirect(_page_of(survivor))
 
 
@@ -222,7 +218,9 @@ def dismiss(request: HttpRequest, *, admin: Admin) -> HttpResponse:
     one, two = (_lead(admin, request, _number(request.POST.get(name))) for name in ("a", "b"))
     if one.pk != two.pk and one.workspace_id == two.workspace_id:
         suggesting.dismiss(one, two, by=user_of(request))
-        messages.success(request, f"{name_of(one)} and {name_of(two)} stay two leads. It is listed below.")
+        messages.success(
+            request, f"{showing.name_of(one)} and {showing.name_of(two)} stay two leads. It is listed below."
+        )
     return HttpResponseRedirect(_back(request))
 
 
@@ -247,9 +245,9 @@ def _side_by_side(older: Contact, younger: Contact) -> list[dict[str, Any]]:
     )
     of_both = {
         "Name": (
-            name_of(older),
-            name_of(younger),
-            shown["name"] or _first_name(older, younger) or name_of(together),
+            showing.name_of(older),
+            showing.name_of(younger),
+            shown["name"] or _first_name(older, younger) or showing.name_of(together),
         ),
         "Phone": (*_phones(older, younger),),
         "WhatsApp user ID": (*_user_ids(older, younger),),

@@ -12,9 +12,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.translation import gettext as _
 
 from contacts.admin.tenancy import allow, rights_of
+from contacts.admin.working import busy, is_busy
 from contacts.models import Workspace
 
 View: TypeAlias = Callable[..., HttpResponse]
@@ -43,11 +43,9 @@ def _patient(view: View) -> View:
         try:
             return view(request, pk, **others)
         except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", None) not in ("55P03", "40P01"):
+            if not is_busy(error):
                 raise
-            messages.error(
-                request, _("Messages are just coming in. Nothing was changed: try again in a moment.")
-            )
+            messages.error(request, busy())
             return back("change", owned(request, pk))
 
     return patient

@@ -46,8 +46,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        lead = self.lead
-        return lead.name or lead.kapso_name or showing.phone(lead.phone) or lead.shown_name
+        return showing.name_of(self.lead)
 
     @property
     def url(self) -> str:
@@ -95,10 +94,8 @@ def today(request: HttpRequest, now: datetime) -> list[ToDo]:
 
 
 def awaiting(request: HttpRequest, now: datetime) -> list[Row]:
-    found = _first(request, lead_views.awaiting_reply(_leads(request), now), "last_inbound_at")
-    return [
-        Row(lead, span_in_words(now - at), at) for lead in found if (at := lead.last_inbound_at) is not None
-    ]
+    found = _first(request, lead_views.longest_waiting(_leads(request), now), "waiting_since")
+    return [Row(lead, span_in_words(now - lead.waiting_since), lead.waiting_since) for lead in found]
 
 
 def closing(request: HttpRequest, now: datetime) -> list[Row]:
