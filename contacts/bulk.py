@@ -18,7 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from contacts import notifying
+from contacts import notifying, reasons
 from contacts.bulk_actions import Action, AssignAll, Step, action_from
 from contacts.changing import Refused
 from contacts.models import BulkChange, Contact, LeadChange, StatusChange
@@ -177,7 +177,7 @@ def undo(bulk: BulkChange, *, by: User, rights: Rights) -> Undone:
     if back:
         action.put_back(back)
         reversed_steps = [Step(step.lead, step.after, step.before) for step in back]
-        _record(action, reversed_steps, by, {}, reason=_("Undone"))
+        _record(action, reversed_steps, by, {}, reason=reasons.UNDONE)
     BulkChange.objects.filter(pk=bulk.pk).update(undone_at=timezone.now())
     return Undone([step.lead for step in back], left=bulk.leads - len(back))
 

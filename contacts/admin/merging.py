@@ -20,6 +20,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from contacts import merging, remembering, showing, suggesting
@@ -34,7 +36,7 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 HISTORY = 20
 MATCHES = 20
-BUSY = "The leads are busy: messages are just coming in. Nothing was changed. Please try again."
+BUSY = gettext_lazy("The leads are busy: messages are just coming in. Nothing was changed. Please try again.")
 
 
 def urls(admin: Admin) -> list[URLPattern]:
@@ -96,7 +98,7 @@ def pick(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
         admin,
         request,
         "pick_lead",
-        f"Merge {name_of(lead)} with another lead",
+        _("Merge %(name)s with another lead") % {"name": name_of(lead)},
         lead=lead,
         term=term,
         found=[{"other": other, "newest": newest.get(other.pk)} for other in found],
@@ -114,13 +116,13 @@ def confirm(request: HttpRequest, pk: int, other: int, *, admin: Admin) -> HttpR
         return _merge(request, admin, pk, other)
     leads = sorted((_lead(admin, request, pk), _lead(admin, request, other)), key=lambda lead: lead.pk)
     if pk == other or leads[0].workspace_id != leads[1].workspace_id:
-        messages.error(request, "Choose another lead of the same workspace.")
+        messages.error(request, _("Choose another lead of the same workspace."))
         return HttpResponseRedirect(reverse("admin:contacts_contact_merge", args=[pk]))
     return _page(
         admin,
         request,
         "confirm_merge",
-        "Merge two leads?",
+        _("Merge two leads?"),
         lead=_lead(admin, request, pk),
         other=other,
         rows=_side_by_side(leads[0], leads[1]),
@@ -140,15 +142,15 @@ def _merge(request: HttpRequest, admin: Admin, pk: int, other: int) -> HttpRespo
     try:
         made = merging.merge(one, two, by=user_of(request))
     except MergeRefused as refusal:
-        messages.error(request, f"Nothing was merged. {refusal}")
+        messages.error(request, _("Nothing was merged. %(refusal)s") % {"refusal": refusal})
         return HttpResponseRedirect(_page_of(one))
     messages.success(
         request,
         format_html(
-            '{} and {} are one lead now. <a href="{}" class="underline">Undo</a>',
-            name_of(one),
-            name_of(two),
+            '{} <a href="{}" class="underline">{}</a>',
+            _("%(one)s and %(other)s are one lead now.") % {"one": name_of(one), "other": name_of(two)},
             reverse("admin:contacts_contact_undo", args=[made.pk]),
+            _("Undo"),
         ),
     )
     return HttpResponseRedirect(_page_of(made.survivor))
@@ -166,7 +168,7 @@ def undo(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
         admin,
         request,
         "undo_merge",
-        "Undo this merge?",
+        _("Undo this merge?"),
         merge=merge,
         lead=merge.merged.merged_into or merge.survivor,
         was=name_of(merge.merged),
@@ -180,10 +182,11 @@ def _take_back(request: HttpRequest, merge: ContactMerge) -> HttpResponse:
     try:
         lead = merging.undo(merge, by=user_of(request))
     except MergeRefused as refusal:
-        messages.error(request, f"Nothing was changed. {refusal}")
+        messages.error(request, _("Nothing was changed. %(refusal)s") % {"refusal": refusal})
     else:
-        text = '<a href="{}" class="underline">{}</a> is a lead of its own again, with what belongs to it.'
-        messages.success(request, format_html(text, _page_of(lead), name_of(lead)))
+        link = format_html('<a href="{}" class="underline">{}</a>', _page_of(lead), name_of(lead))
+        text = _("{lead} is a lead of its own again, with what belongs to it.")
+        messages.success(request, format_html(text, lead=link))
     return HttpResponseRedirect(_page_of(survivor))
 
 
@@ -199,7 +202,7 @@ def duplicates(request: HttpRequest, *, admin: Admin) -> HttpResponse:
         admin,
         request,
         "duplicates",
-        "Possible duplicates",
+        _("Possible duplicates"),
         pairs=[
             {
                 "leads": [
@@ -222,7 +225,11 @@ def dismiss(request: HttpRequest, *, admin: Admin) -> HttpResponse:
     one, two = (_lead(admin, request, _number(request.POST.get(name))) for name in ("a", "b"))
     if one.pk != two.pk and one.workspace_id == two.workspace_id:
         suggesting.dismiss(one, two, by=user_of(request))
-        messages.success(request, f"{name_of(one)} and {name_of(two)} stay two leads. It is listed below.")
+        messages.success(
+            request,
+            _("%(one)s and %(other)s stay two leads. It is listed below.")
+            % {"one": name_of(one), "other": name_of(two)},
+        )
     return HttpResponseRedirect(_back(request))
 
 
@@ -232,7 +239,7 @@ def restore(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
     for lead in (dismissal.a_id, dismissal.b_id):
         _lead(admin, request, lead)
     dismissal.delete()
-    messages.success(request, "They are suggested again, if they still look alike.")
+    messages.success(request, _("They are suggested again, if they still look alike."))
     return HttpResponseRedirect(_back(request))
 
 
@@ -246,23 +253,23 @@ def _side_by_side(older: Contact, younger: Contact) -> list[dict[str, Any]]:
         else younger
     )
     of_both = {
-        "Name": (
+        _("Name"): (
             name_of(older),
             name_of(younger),
             shown["name"] or _first_name(older, younger) or name_of(together),
         ),
-        "Phone": (*_phones(older, younger),),
-        "WhatsApp user ID": (*_user_ids(older, younger),),
-        "E-mail": (older.email, younger.email, shown["email"]),
-        "Status": (
+        _("Phone"): (*_phones(older, younger),),
+        _("WhatsApp user ID"): (*_user_ids(older, younger),),
+        _("E-mail"): (older.email, younger.email, shown["email"]),
+        _("Status"): (
             older.get_lead_status_display(),
             younger.get_lead_status_display(),
             LeadStatus(shown["lead_status"]).label,
         ),
-        "Owner": (older.owner, younger.owner, owners.get(shown["owner"])),
-        "Score": (older.lead_score, younger.lead_score, shown["lead_score"]),
-        "Tags": tuple(", ".join(tags) for tags in (older.tags, younger.tags, shown["tags"])),
-        "Last activity": (
+        _("Owner"): (older.owner, younger.owner, owners.get(shown["owner"])),
+        _("Score"): (older.lead_score, younger.lead_score, shown["lead_score"]),
+        _("Tags"): tuple(", ".join(tags) for tags in (older.tags, younger.tags, shown["tags"])),
+        _("Last activity"): (
             showing.exact_time(older.last_activity_at),
             showing.exact_time(younger.last_activity_at),
             showing.exact_time(together.last_activity_at),
@@ -282,12 +289,12 @@ def _first_name(*leads: Contact) -> str:
 
 def _phones(older: Contact, younger: Contact) -> tuple[str, str, str]:
     one, two = showing.phone(older.phone), showing.phone(younger.phone)
-    return one, two, " and ".join(dict.fromkeys(filter(None, (one, two))))
+    return one, two, _(" and ").join(dict.fromkeys(filter(None, (one, two))))
 
 
 def _user_ids(older: Contact, younger: Contact) -> tuple[str, str, str]:
     one, two = older.business_scoped_user_id or "", younger.business_scoped_user_id or ""
-    return one, two, " and ".join(dict.fromkeys(filter(None, (one, two))))
+    return one, two, _(" and ").join(dict.fromkeys(filter(None, (one, two))))
 
 
 def _lead(admin: Admin, request: HttpRequest, pk: int) -> Contact:

@@ -87,7 +87,7 @@ class Membership(models.Model):
     given_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
-        verbose_name = "member"
+        verbose_name = _("member")
         constraints = [models.UniqueConstraint(fields=["workspace", "user"], name="membership_once")]
 
     def __str__(self) -> str:
@@ -104,24 +104,31 @@ class PhoneNumber(models.Model):
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="phone_numbers")
     phone_number_id = models.CharField(
-        "phone number ID",
+        _("phone number ID"),
         max_length=64,
         validators=[
-            RegexValidator(r"^[0-9]+\Z", "Digits only, some 15 of them: Meta's id, not the number itself.")
+            RegexValidator(r"^[0-9]+\Z", _("Digits only, some 15 of them: Meta's id, not the number itself."))
         ],
-        help_text="Meta's id of the number, as Kapso shows it under Phone numbers (not the number itself).",
+        help_text=_(
+            "Meta's id of the number, as Kapso shows it under Phone numbers (not the number itself)."
+        ),
     )
     display_phone_number = models.CharField(
-        "WhatsApp number", max_length=32, blank=True, default="", db_default=""
+        _("WhatsApp number"), max_length=32, blank=True, default="", db_default=""
     )
     webhook_secret = EncryptedTextField(
         blank=True,
         default="",
         db_default="",
-        help_text="The secret key of this number's webhook in Kapso. Several, separated by commas, while rotating.",
+        help_text=_(
+            "The secret key of this number's webhook in Kapso. Several, separated by commas, while rotating."
+        ),
     )
     is_active = models.BooleanField(
-        "active", default=True, db_default=True, help_text="Off: webhooks are stored but change nothing."
+        _("active"),
+        default=True,
+        db_default=True,
+        help_text=_("Off: webhooks are stored but change nothing."),
     )
     connected_at = models.DateTimeField(null=True, blank=True, editable=False)
     disconnected_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -132,7 +139,7 @@ class PhoneNumber(models.Model):
     objects = PhoneNumberQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "WhatsApp number"
+        verbose_name = _("WhatsApp number")
         ordering = ["workspace", "display_phone_number"]
         constraints = [models.UniqueConstraint(fields=["phone_number_id"], name="phone_number_once")]
 

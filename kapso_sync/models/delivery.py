@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
 
 from contacts.facts import as_json
 from contacts.models import Workspace
@@ -38,11 +39,11 @@ class WebhookDelivery(models.Model):
     """One signed POST. The body is never changed, so it can be replayed; the same body under the same key is one row."""
 
     class Status(models.TextChoices):
-        RECEIVED = "received", "Received"
-        PROCESSED = "processed", "Processed"
-        IGNORED = "ignored", "Ignored"
-        UNROUTABLE = "unroutable", "Number not registered"
-        FAILED = "failed", "Failed"
+        RECEIVED = "received", _("Received")
+        PROCESSED = "processed", _("Processed")
+        IGNORED = "ignored", _("Ignored")
+        UNROUTABLE = "unroutable", _("Number not registered")
+        FAILED = "failed", _("Failed")
 
     received_at = models.DateTimeField(default=timezone.now)
     idempotency_key = models.CharField(max_length=255, blank=True, default="", db_default="")
@@ -80,8 +81,8 @@ class WebhookDelivery(models.Model):
     objects = WebhookDeliveryQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "delivery"
-        verbose_name_plural = "deliveries"
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
         constraints = [
             # Also finds the byte-equal twins of a body.
             models.UniqueConstraint(
