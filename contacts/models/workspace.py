@@ -10,6 +10,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from contacts.encryption import EncryptedTextField
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 class Role(models.TextChoices):
     """What a member may do in a workspace (contacts.rights)."""
 
-    OWNER = "owner", _("Owner")
+    # Not the one who answers a lead: other languages have another word for that.
+    OWNER = "owner", pgettext_lazy("role", "Owner")
     MANAGER = "manager", _("Manager")
     AGENT = "agent", _("Agent")
     VIEWER = "viewer", _("Viewer")
