@@ -73,7 +73,7 @@ class WaitsFilter(DropdownFilter):
     }
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
-        return [(key, label) for key, (label, _) in self.CHOICES.items()]
+        return [(key, str(label)) for key, (label, _) in self.CHOICES.items()]
 
     def queryset(self, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
         chosen = self.CHOICES.get(self.value() or "")

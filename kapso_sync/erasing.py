@@ -13,8 +13,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext, gettext_noop, ngettext
 
 from contacts import erasing
 from contacts.erasing import Named, Person
@@ -31,10 +30,10 @@ from kapso_sync.replaying import in_batches
 
 Status = WebhookDelivery.Status
 
-NOTHING_ERASED = _(
+NOTHING_ERASED = gettext_noop(
     "The workspace was busy, so the person was not erased. Nothing is lost: try again in a moment."
 )
-BODIES_LEFT = _(
+BODIES_LEFT = gettext_noop(
     "The person was erased from the CRM. Not so from stored deliveries that came meanwhile: others were at work on "
     "them. Erase the person again in a moment, by the phone or user ID: manage.py erase_person --help says how."
 )
@@ -96,12 +95,12 @@ def erase_person(
         _clear_bodies(outcome, on_batch=on_batch)
         outcome.person = patiently(lambda: _erase_from_crm(workspace_id, lead_id, named))
     except TooBusy as error:
-        raise TooBusy(NOTHING_ERASED) from error
+        raise TooBusy(gettext(NOTHING_ERASED)) from error
     try:
         _clear_bodies(outcome, since=started - LATE)
         _clear_errors(outcome.person)
     except TooBusy as error:
-        raise TooBusy(BODIES_LEFT) from error
+        raise TooBusy(gettext(BODIES_LEFT)) from error
     return outcome
 
 

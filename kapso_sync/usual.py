@@ -60,7 +60,7 @@ class Compared:
 
     @property
     def kind(self) -> str:
-        return SOURCES[self.source]
+        return str(SOURCES[self.source])
 
     @property
     def status(self) -> str:

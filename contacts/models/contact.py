@@ -124,7 +124,6 @@ class Contact(models.Model):
 
     class Meta:
         verbose_name = _("lead")
-        verbose_name_plural = _("leads")
         constraints = [
             # Deferred: within one statement a phone may pass from one lead to another.
             models.UniqueConstraint(

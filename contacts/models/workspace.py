@@ -70,6 +70,8 @@ class Workspace(models.Model):
     objects = WorkspaceQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("workspace")
+        verbose_name_plural = _("workspaces")
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["slug"], name="workspace_slug")]
 
@@ -142,6 +144,7 @@ class PhoneNumber(models.Model):
 
     class Meta:
         verbose_name = _("WhatsApp number")
+        verbose_name_plural = _("WhatsApp numbers")
         ordering = ["workspace", "display_phone_number"]
         constraints = [models.UniqueConstraint(fields=["phone_number_id"], name="phone_number_once")]
 

@@ -42,7 +42,7 @@ class StatusFilter(DropdownFilter):
     parameter_name = "status"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
-        return list(Status.choices)
+        return [(value, str(label)) for value, label in Status.choices]
 
     def queryset(self, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
         return rows.filter(status=self.value()) if self.value() in Status.values else rows
@@ -91,7 +91,7 @@ class ReceivedFilter(DropdownFilter):
     }
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
-        return list(self.HOURS.items())
+        return [(hours, str(label)) for hours, label in self.HOURS.items()]
 
     def queryset(self, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
         hours = self.value()

@@ -37,6 +37,7 @@ class NumberForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = PhoneNumber
         fields = ("workspace", "display_phone_number", "phone_number_id", "webhook_secret", "is_active")
+        labels = {"workspace": gettext_lazy("Workspace")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
