@@ -78,7 +78,7 @@ def sources() -> list[tuple[Path, str]]:
     found = []
     for path in sorted((ROOT / "templates").rglob("*")):
         if path.is_file():
-            found += [(path, text) for text in IN_TEMPLATES.findall(path.read_text())]
+            found += [(path, text.replace("%", "%%")) for text in IN_TEMPLATES.findall(path.read_text())]
     for app in ("contacts", "kapso_sync", "leadcrm"):
         for path in sorted((ROOT / app).rglob("*.py")):
             literals = IN_CODE.findall(path.read_text())

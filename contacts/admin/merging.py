@@ -91,7 +91,7 @@ def pick(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
     found: list[Contact] = []
     if term:
         inside = admin.get_queryset(request).filter(workspace=lead.workspace_id).exclude(pk=lead.pk)
-        matches, _ = admin.get_search_results(request, inside, term)
+        matches, _may_repeat = admin.get_search_results(request, inside, term)
         found = list(matches.order_by(F("last_activity_at").desc(nulls_last=True), "-id")[:MATCHES])
     newest = newest_messages(found)
     return _page(
