@@ -222,4 +222,4 @@ def test_a_status_is_called_by_its_name_in_the_language_of_who_asks() -> None:
     for language, name in (("es", "Contactado"), ("en", "Contacted"), ("pt-br", "Contatado")):
         with translation.override(language):
             assert str(LeadStatus.CONTACTED.label) == name
-            assert dict(LeadStatus.choices)["contacted"] == name
+            assert str(dict(LeadStatus.choices)["contacted"]) == name

@@ -7,6 +7,7 @@
   const language = document.documentElement.lang;
   const preferred = navigator.languages.find((each) => each.split("-")[0] === language.split("-")[0]);
   const locale = preferred || language || undefined;
+  window.leadcrm = { ...window.leadcrm, locale };
   const format = (options) => new Intl.DateTimeFormat(locale, { ...options, timeZone });
   const full = format({ dateStyle: "medium", timeStyle: "short" });
   const clock = format({ hour: "2-digit", minute: "2-digit" });
