@@ -1,10 +1,13 @@
-"""What several of a kind are called, which other languages do not build with an s. Changes no table."""
+"""What things and several of them are called, so that other languages have words of their own. Changes no table."""
 
-from django.db import migrations
+import django.db.models.deletion
+from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("contacts", "0013_reports")]
+    dependencies = [
+        ("contacts", "0013_reports"),
+    ]
 
     operations = [
         migrations.AlterModelOptions(
@@ -17,10 +20,21 @@ class Migration(migrations.Migration):
         ),
         migrations.AlterModelOptions(
             name="workspace",
-            options={
-                "ordering": ["name"],
-                "verbose_name": "workspace",
-                "verbose_name_plural": "workspaces",
-            },
+            options={"ordering": ["name"], "verbose_name": "workspace", "verbose_name_plural": "workspaces"},
+        ),
+        migrations.AlterField(
+            model_name="phonenumber",
+            name="workspace",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="phone_numbers",
+                to="contacts.workspace",
+                verbose_name="workspace",
+            ),
+        ),
+        migrations.AlterField(
+            model_name="workspace",
+            name="name",
+            field=models.CharField(max_length=255, verbose_name="name"),
         ),
     ]

@@ -46,7 +46,7 @@ class WorkspaceQuerySet(models.QuerySet["Workspace"]):
 class Workspace(models.Model):
     """A team with its own leads. Nothing is shared between workspaces."""
 
-    name = models.CharField(max_length=255)
+    name = models.CharField(_("name"), max_length=255)
     slug = models.SlugField(max_length=100)
     members = models.ManyToManyField(
         settings.AUTH_USER_MODEL, through="Membership", related_name="workspaces", blank=True
@@ -106,7 +106,9 @@ class PhoneNumberQuerySet(models.QuerySet["PhoneNumber"]):
 class PhoneNumber(models.Model):
     """A WhatsApp business number of a workspace. Registered by the installation's superusers only."""
 
-    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="phone_numbers")
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.PROTECT, related_name="phone_numbers", verbose_name=_("workspace")
+    )
     phone_number_id = models.CharField(
         _("phone number ID"),
         max_length=64,
