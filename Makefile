@@ -56,7 +56,18 @@ fmt: ## format the code, and mend what the linter can
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-.PHONY: help install run serve work test prove screenshots chaos fmt
+words: export LOCAL_DIR := $(CURDIR)/.local/tests
+words: ## collect the words to translate into locale/, and compile their translations (needs GNU gettext)
+	@command -v xgettext >/dev/null && command -v msgmerge >/dev/null && command -v msgfmt >/dev/null || { \
+		echo "make words needs GNU gettext: install it (Debian: apt install gettext)" >&2; exit 1; }
+	@$(call installed,$(test_requirements))
+	@$(APART) $(PY) manage.py makemessages --locale es --locale pt_BR --no-location --no-wrap --no-obsolete \
+		--ignore .venv --ignore .local --ignore tests
+	@for po in locale/*/LC_MESSAGES/django.po; do \
+		sed '/^"POT-Creation-Date:/d' $$po >$$po.new && mv $$po.new $$po || exit 1; done
+	@$(APART) $(PY) manage.py compilemessages --ignore .venv --ignore .local
+
+.PHONY: help install run serve work test prove screenshots chaos fmt words
 
 # Installs the requirements in $(1) unless a copy of them in .venv says that they are installed already.
 define installed

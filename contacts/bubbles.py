@@ -13,7 +13,7 @@ from django.utils.translation import pgettext_lazy
 from contacts.cards import MEDIA, Card, ad_of, card_of, notes_on
 from contacts.failures import Failure, explain
 from contacts.models import Message
-from contacts.preview import file_name, label, preview, shorten
+from contacts.preview import file_name, label, preview, shorten, worded
 
 # Of a longer text the page shows the beginning and a link to the rest.
 LONGEST = 5000
@@ -117,10 +117,12 @@ class Bubble:
         if self.row["message_type"] in MEDIA:
             word = label(self.row["message_type"], self.row["data"], content)[1]
             return "" if content in (word, file_name(self.row["data"])) else content
+        shown = worded(self.row["message_type"], content)
         if self.card is None:
-            return content
+            return shown
         says = self.row["message_type"] in SAID_BY_CARD
-        return "" if says or content in (self.card.title, f"Template: {self.card.title}") else content
+        titles = (self.card.title, f"Template: {self.card.title}")
+        return "" if says or content in titles or shown in titles else shown
 
     @property
     def transcript(self) -> str:

@@ -19,7 +19,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from contacts import notifying
+from contacts import notifying, reasons
 from contacts.bulk_actions import Action, AssignAll, Step, action_from
 from contacts.changing import Refused
 from contacts.models import BulkChange, Contact, LeadChange, StatusChange
@@ -188,7 +188,7 @@ def undo(bulk: BulkChange, *, by: User, rights: Rights) -> Undone:
     if back:
         action.put_back(back)
         reversed_steps = [Step(step.lead, step.after, step.before) for step in back]
-        _record(action, reversed_steps, by, {bulk.workspace_id: bulk}, reason=_("Undone"))
+        _record(action, reversed_steps, by, {bulk.workspace_id: bulk}, reason=reasons.UNDONE)
     BulkChange.objects.filter(pk=bulk.pk).update(undone_at=timezone.now())
     if action.kind is None:
         run(CLOSED_AT, {"leads": [step.lead.pk for step in back]})

@@ -77,7 +77,8 @@ def ad_of(referral: object) -> Card | None:
 def _medium(message_type: str, data: Json, content: str) -> Card:
     media = data.get("media")
     named = file_name(data) or file_name(media)
-    __, word = label(message_type, data, content)
+    __, label_ = label(message_type, data, content)
+    word = _(label_) if label_ else ""
     size = _dig(media, "byte_size")
     told = _text(data.get("mime_type")) or _text(_dig(media, "content_type"))
     known = [word if named else "", _kind_of_file(told, named), _size(size)]

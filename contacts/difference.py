@@ -15,6 +15,8 @@ from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from contacts import showing
 from contacts.models import Contact, Conversation, KapsoSession, Message
@@ -97,11 +99,11 @@ def _row(row: tuple[Any, ...]) -> _Row:
         filter(None, (one_line(name or ""), showing.phone(phone) or (user_id if not name else "")))
     )
     into = (
-        f"{one_line(target)} (lead {target_id})"
+        _("%(name)s (lead %(number)s)") % {"name": one_line(target), "number": target_id}
         if target and target_id and target_id > 0
         else one_line(target or "")
     )
-    return _Row(lead_id, shown, into or "nobody", what, live_id, shadow_id, _json(was), _json(becomes))
+    return _Row(lead_id, shown, into or _("nobody"), what, live_id, shadow_id, _json(was), _json(becomes))
 
 
 def _json(value: Any) -> Json:
@@ -110,7 +112,7 @@ def _json(value: Any) -> Json:
 
 def _told(lead_id: int | None, name: str, rows: Iterable[_Row]) -> LeadDifference:
     is_live = lead_id is not None and lead_id > 0
-    shown = name or (f"Lead {lead_id}" if is_live else "A new lead" if lead_id else "Nobody's yet")
+    shown = name or (_("Lead %s") % lead_id if is_live else _("A new lead") if lead_id else _("Nobody's yet"))
     told = LeadDifference(lead_id if is_live else None, shown)
     added: list[str] = []
     count = 0
@@ -125,57 +127,65 @@ def _told(lead_id: int | None, name: str, rows: Iterable[_Row]) -> LeadDifferenc
             else:
                 told.more += 1
     if count:
-        rest = f"; and {count - len(added)} more" if count > len(added) else ""
-        told.lines.insert(0, f"{count} message{'' if count == 1 else 's'} more: {'; '.join(added)}{rest}")
+        more = ngettext(
+            "%(count)s message more: %(messages)s", "%(count)s messages more: %(messages)s", count
+        )
+        if count > len(added):
+            added.append(_("and %(more)s more") % {"more": count - len(added)})
+        told.lines.insert(0, more % {"count": count, "messages": "; ".join(added)})
     return told
 
 
 def _lead(row: _Row) -> Iterator[str]:
     if row.is_new:
-        yield "a lead is made"
+        yield _("a lead is made")
         return
     yield from _changes(row, Contact, "")
 
 
 def _merged(row: _Row) -> Iterator[str]:
-    yield f"merged into {row.target}"
+    yield _("merged into %s") % row.target
 
 
 def _parted(row: _Row) -> Iterator[str]:
     del row
-    yield "a lead of its own again"
+    yield _("a lead of its own again")
 
 
 def _message_lines(row: _Row) -> Iterator[str]:
     if row.is_untold:
-        yield f"no stored delivery tells this message: {_message(row.was)}"
+        yield _("no stored delivery tells this message: %s") % _message(row.was)
         return
     if row.was.get("lead") != row.becomes.get("lead"):
-        yield f"{_message(row.was)}: belongs to {row.target}"
+        yield _belongs(f"{_message(row.was)}:", row)
     yield from _changes(row, Message, f"{_message(row.was)}: ")
 
 
 def _thread(row: _Row) -> Iterator[str]:
     if not row.is_new:
-        yield from _changes(row, Conversation, "thread: ")
+        yield from _changes(row, Conversation, f"{_('thread')}: ")
     elif row.lead_id and row.lead_id > 0:
-        yield "a thread is made"
+        yield _("a thread is made")
 
 
 def _identity(row: _Row) -> Iterator[str]:
     name = _identity_name(row.either["k0"], row.either["k1"])
     if row.is_new:
-        yield f"{name} is known"
+        yield _("%s is known") % name
     elif row.is_untold:
-        yield f"no stored delivery tells {name}"
+        yield _("no stored delivery tells %s") % name
     elif row.was.get("lead") != row.becomes.get("lead"):
-        yield f"{name} belongs to {row.target}"
+        yield _belongs(name, row)
     else:
         yield from _changes(row, None, f"{name}: ")
 
 
 def _identity_name(kind: str, value: str) -> str:
-    return showing.phone(value) if kind == "phone" else f"user ID {value}"
+    return showing.phone(value) if kind == "phone" else _("user ID %s") % value
+
+
+def _belongs(what: str, row: _Row) -> str:
+    return _("%(what)s belongs to %(whom)s") % {"what": what, "whom": row.target}
 
 
 def _link(row: _Row) -> Iterator[str]:
@@ -184,27 +194,28 @@ def _link(row: _Row) -> Iterator[str]:
         _identity_name(row.either["k2"], row.either["k3"]),
     )
     if row.is_new:
-        yield f"{one} and {other} are linked"
+        yield _("%(one)s and %(other)s are linked") % {"one": one, "other": other}
     elif row.is_untold:
-        yield f"no stored delivery links {one} and {other}"
+        yield _("no stored delivery links %(one)s and %(other)s") % {"one": one, "other": other}
     else:
-        yield from _changes(row, None, f"the link of {one} and {other}: ")
+        link = _("the link of %(one)s and %(other)s") % {"one": one, "other": other}
+        yield from _changes(row, None, f"{link}: ")
 
 
 def _fact(
-    words: str, name: Callable[[Json], str], model: type[Model] | None = None
+    words: Any, name: Callable[[Json], str], model: type[Model] | None = None
 ) -> Callable[[_Row], Iterator[str]]:
     """Lines for a fact: new, untold, or changed."""
 
     def lines(row: _Row) -> Iterator[str]:
         shown = f"{words} {name(row.either)}"
         if row.is_new:
-            yield f"{shown} is known"
+            yield _("%s is known") % shown
         elif row.is_untold:
-            yield f"no stored delivery tells {shown}"
+            yield _("no stored delivery tells %s") % shown
         else:
             if row.was.get("lead") != row.becomes.get("lead") and row.what == "session":
-                yield f"{shown} belongs to {row.target}"
+                yield _belongs(shown, row)
             yield from _changes(row, model, f"{shown}: ")
 
     return lines
@@ -218,10 +229,10 @@ LINES: dict[str, Callable[[_Row], Iterator[str]]] = {
     "thread": _thread,
     "identity": _identity,
     "link": _link,
-    "session": _fact("session", lambda row: str(row["k1"]), KapsoSession),
-    "automation": _fact("automation event", lambda row: str(row["k1"])),
-    "receipt": _fact("the status of message", lambda row: str(row["k1"])),
-    "profile": _fact("what was said:", lambda row: f"{row['k2']} {_shown(row['k3'])}"),
+    "session": _fact(gettext_lazy("session"), lambda row: str(row["k1"]), KapsoSession),
+    "automation": _fact(gettext_lazy("automation event"), lambda row: str(row["k1"])),
+    "receipt": _fact(gettext_lazy("the status of message"), lambda row: str(row["k1"])),
+    "profile": _fact(gettext_lazy("what was said:"), lambda row: f"{row['k2']} {_shown(row['k3'])}"),
 }
 
 # Compared and put right, but no news of its own.
@@ -247,9 +258,15 @@ def _changes(row: _Row, model: type[Model] | None, start: str) -> Iterator[str]:
     ]
     told = [name for name in changed if name not in SILENT]
     for name in told:
-        yield f"{start}{_label(model, name)} {_shown(row.was[name])} becomes {_shown(row.becomes.get(name))}"
+        told_of = {
+            "what": f"{start}{_label(model, name)}",
+            "before": _shown(row.was[name]),
+            "after": _shown(row.becomes.get(name)),
+        }
+        yield _("%(what)s %(before)s becomes %(after)s") % told_of
     if not told and changed and row.was.get("lead") == row.becomes.get("lead"):
-        yield f"{start}{', '.join(_label(model, name) for name in changed)} is put right"
+        names = ", ".join(_label(model, name) for name in changed)
+        yield _("%s is put right") % f"{start}{names}"
 
 
 def _label(model: type[Model] | None, name: str) -> str:
@@ -261,7 +278,7 @@ def _label(model: type[Model] | None, name: str) -> str:
 
 def _shown(value: Any) -> str:
     if value in (None, "", [], {}):
-        return "(empty)"
+        return _("(empty)")
     if not isinstance(value, str):
         return shorten(one_line(str(value)))
     try:
@@ -276,4 +293,7 @@ def _shown(value: Any) -> str:
 
 def _message(row: Json) -> str:
     what = preview(row["message_type"], row["content"], is_deleted=bool(row["revoked_at"]))
-    return f'{row["direction"]} "{what}" of {_shown(row["sent_at"])}'
+    told = {"what": what, "time": _shown(row["sent_at"])}
+    if row["direction"] == Message.Direction.INBOUND:
+        return _('inbound "%(what)s" of %(time)s') % told
+    return _('outbound "%(what)s" of %(time)s') % told

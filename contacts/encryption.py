@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext as _
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -35,7 +36,7 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
         if value is None or value == "":
             return value
         if isinstance(value, Undecryptable):
-            msg = "This secret cannot be decrypted with ENCRYPTION_KEYS: enter it again before saving."
+            msg = _("This secret cannot be decrypted with ENCRYPTION_KEYS: enter it again before saving.")
             raise ValueError(msg)
         return _fernet().encrypt(str(value).encode()).decode()
 

@@ -18,6 +18,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import ngettext
 
 from contacts import people
 from contacts.facts import as_json
@@ -146,14 +147,19 @@ class Person:
         ids = sum(held.is_theirs_alone for held in self.identities if held.kind in ("phone", "user"))
         threads = Conversation.objects.filter(contact__in=self.rows).count()
         found = [
-            (len(self.rows[:1]), "lead", "leads"),
-            (len(self.rows[1:]), "lead that was merged into it", "leads that were merged into it"),
-            (ids, "phone or user ID", "phones and user IDs"),
-            (threads, "conversation", "conversations"),
-            (len(self.sessions), "Kapso session", "Kapso sessions"),
-            (len(self.messages), "message", "messages"),
+            (len(self.rows[:1]), ngettext("lead", "leads", len(self.rows[:1]))),
+            (
+                len(self.rows[1:]),
+                ngettext(
+                    "lead that was merged into it", "leads that were merged into it", len(self.rows[1:])
+                ),
+            ),
+            (ids, ngettext("phone or user ID", "phones and user IDs", ids)),
+            (threads, ngettext("conversation", "conversations", threads)),
+            (len(self.sessions), ngettext("Kapso session", "Kapso sessions", len(self.sessions))),
+            (len(self.messages), ngettext("message", "messages", len(self.messages))),
         ]
-        return [(count, one if count == 1 else many) for count, one, many in found if count]
+        return [(count, what) for count, what in found if count]
 
 
 def erase(workspace_id: int, lead_id: int | None, named: Sequence[Named] = ()) -> Person:

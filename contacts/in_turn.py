@@ -11,13 +11,11 @@ from collections.abc import Collection
 
 from django.db import transaction
 
-from contacts import notifying
+from contacts import notifying, reasons
 from contacts.models import Contact
 from contacts.statements import in_turn as sql
 from contacts.statements import run
 
-# The reason of the change of owner; nobody made it.
-IN_TURN = "in turn"
 # At a time, so that the rows are not locked for long.
 MOST = 500
 
@@ -32,6 +30,6 @@ def give_out(workspaces: Collection[int] | None = None) -> int:
 @transaction.atomic
 def _give(workspaces: list[int]) -> int:
     locked = [row[0] for row in run(sql.LOCK, {"workspaces": workspaces})]
-    given = run(sql.GIVE, {"workspaces": locked, "most": MOST, "reason": IN_TURN})
+    given = run(sql.GIVE, {"workspaces": locked, "most": MOST, "reason": reasons.IN_TURN})
     notifying.leads_assigned(Contact.objects.filter(pk__in=[row[0] for row in given]), by=None)
     return len(given)

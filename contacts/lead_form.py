@@ -10,6 +10,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from contacts.models import Contact, Identity
 from contacts.phone_forms import forms as forms_of
@@ -24,6 +25,14 @@ class NewLeadForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Contact
         fields = ("workspace", "phone", "business_scoped_user_id", "name", "email", "lead_score", "tags")
+        labels = {
+            "workspace": gettext_lazy("Workspace"),
+            "phone": gettext_lazy("Phone"),
+            "name": gettext_lazy("Name"),
+            "email": gettext_lazy("E-mail"),
+            "lead_score": gettext_lazy("Score"),
+            "tags": gettext_lazy("Tags"),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

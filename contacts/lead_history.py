@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from contacts import reasons
 from contacts.models import Contact, LeadChange, LeadStatus
 from contacts.preview import one_line, shorten
 from contacts.statements import run
@@ -41,7 +42,7 @@ class Happening:
 
     @property
     def reason(self) -> str:
-        return one_line(self.data.get("reason") or "")
+        return reasons.shown(one_line(self.data.get("reason") or ""))
 
     @property
     def is_of_many(self) -> bool:

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from contacts import reasons
 from contacts.models import Contact, LeadChange, Membership, Role, Workspace
 from contacts.statements.change_leads import REASSIGN
 
@@ -35,7 +36,7 @@ def remove(member: Membership, *, to: User | None, by: User) -> int:
     with transaction.atomic():
         _lock(member.workspace_id)
         _keep_an_owner(member)
-        reason = _("%(name)s left the workspace") % {"name": name_of(member.user)[:150]}
+        reason = reasons.left(name_of(member.user))
         moved = reassign(member.workspace, member.user, to=to, by=by, reason=reason)
         member.delete()
     return moved

@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from contacts import people
 from contacts.models import (
@@ -60,7 +61,7 @@ def merge(lead: Contact, other: Contact, *, by: User | None) -> ContactMerge:
         _derive({a.pk, b.pk}, {older, younger}, by=by)
         made = ContactMerge.objects.filter(merged=younger, survivor__merged_into=None, undone_at=None).first()
         if made is None:
-            raise MergeRefused("These two leads have nothing that could be merged.")
+            raise MergeRefused(_("These two leads have nothing that could be merged."))
         return made
 
 
@@ -74,7 +75,7 @@ def undo(merge: ContactMerge, *, by: User | None) -> Contact:
         merge = ContactMerge.objects.select_related("merged__merged_into").get(pk=merge.pk)
         lead, survivor = merge.merged, merge.merged.merged_into
         if survivor is None or merge.undone_at:
-            raise MergeRefused("They are two leads already.")
+            raise MergeRefused(_("They are two leads already."))
         identities, told_apart = _separate(merge, survivor)
         threads, left = _give_back_what_names_nobody(merge)
         _derive(identities, {survivor.pk, lead.pk}, threads, by=by)
@@ -84,7 +85,8 @@ def undo(merge: ContactMerge, *, by: User | None) -> Contact:
         lead.refresh_from_db()
         if lead.merged_into_id:
             raise MergeRefused(
-                f"All that came for {lead.shown_name} belongs to {survivor.shown_name} by now: nothing would be left."
+                _("All that came for %(lead)s belongs to %(survivor)s by now: nothing would be left.")
+                % {"lead": lead.shown_name, "survivor": survivor.shown_name}
             )
         ContactMerge.objects.filter(pk=merge.pk).update(undone_at=timezone.now(), undone_by=by)
         if told_apart:
@@ -97,7 +99,7 @@ def undo(merge: ContactMerge, *, by: User | None) -> Contact:
 def _separate(merge: ContactMerge, survivor: Contact) -> tuple[set[int], bool]:
     """Take away what joins the two sides. Returns all identities around, and whether evidence spoke for the merge."""
     told_apart = False
-    for _ in range(MOST_ROUNDS):
+    for _round in range(MOST_ROUNDS):
         evidence = people.load(set(), {survivor.pk})
         ours, theirs = (_known(evidence, merge.sides.get(side, [])) for side in ("merged", "survivor"))
         ties = ties_between(evidence, ours, theirs)
@@ -145,10 +147,12 @@ def _tenures(evidence: Evidence, side: set[int]) -> Iterable[Tie]:
 def _check(lead: Contact, other: Contact) -> None:
     """As the rows are now: somebody else, or an event, may have been faster."""
     if lead.workspace_id != other.workspace_id:
-        raise MergeRefused("They are leads of two workspaces.")
+        raise MergeRefused(_("They are leads of two workspaces."))
     living = set(Contact.objects.living().filter(pk__in=(lead.pk, other.pk)).values_list("pk", flat=True))
     if len(living) < 2:
-        raise MergeRefused("They are one lead already." if living else "These leads are no longer here.")
+        raise MergeRefused(
+            _("They are one lead already.") if living else _("These leads are no longer here.")
+        )
 
 
 def _identity_of(lead: int) -> Identity:

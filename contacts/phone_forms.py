@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from contacts.models import Identity
 
@@ -18,9 +19,9 @@ from contacts.models import Identity
 _AREA = r"(?:1[1-9]|2[12478]|3[1-578]|4[1-9]|5[1345]|6[1-9]|7[134579]|8[1-9]|9[1-9])"
 # What comes before the digit that may be missing, that digit, and what comes after it.
 _MOBILES = (
-    (re.compile(rf"(55{_AREA})9?([6-9][0-9]{{7}})"), "9", "Brazil's ninth digit"),
-    (re.compile(r"(52)1?([2-9][0-9]{9})"), "1", "Mexico's 1 after 52"),
-    (re.compile(r"(54)9?([123][0-9]{9})"), "9", "Argentina's 9 after 54"),
+    (re.compile(rf"(55{_AREA})9?([6-9][0-9]{{7}})"), "9", gettext_lazy("Brazil's ninth digit")),
+    (re.compile(r"(52)1?([2-9][0-9]{9})"), "1", gettext_lazy("Mexico's 1 after 52")),
+    (re.compile(r"(54)9?([123][0-9]{9})"), "9", gettext_lazy("Argentina's 9 after 54")),
 )
 # As typed at home, without the country code: area code and mobile.
 _BRAZIL_AT_HOME = re.compile(rf"0?({_AREA})9?([6-9][0-9]{{7}})")
@@ -36,7 +37,7 @@ def forms(digits: str) -> list[str]:
 
 def difference(digits: str) -> str:
     """By what the forms of this phone differ, in words; "" if there is only one."""
-    return next((words for pattern, _, words in _MOBILES if pattern.fullmatch(digits)), "")
+    return str(next((words for pattern, _, words in _MOBILES if pattern.fullmatch(digits)), ""))
 
 
 def parts_to_find(typed: str) -> list[str]:

@@ -5,21 +5,32 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from django.utils.translation import gettext, gettext_noop
+
 LONGEST = 160
-DELETED = "Message deleted"
+DELETED = gettext_noop("Message deleted")
 
 # type -> emoji and the word for a medium that says nothing else of itself.
 LABELS = {
-    "image": ("📷", "Photo"),
-    "video": ("🎥", "Video"),
-    "audio": ("🎵", "Audio"),
-    "document": ("📄", "Document"),
-    "sticker": ("", "Sticker"),
-    "location": ("📍", "Location"),
-    "contacts": ("👤", "Contact"),
-    "order": ("🛒", "Order"),
+    "image": ("📷", gettext_noop("Photo")),
+    "video": ("🎥", gettext_noop("Video")),
+    "audio": ("🎵", gettext_noop("Audio")),
+    "document": ("📄", gettext_noop("Document")),
+    "sticker": ("", gettext_noop("Sticker")),
+    "location": ("📍", gettext_noop("Location")),
+    "contacts": ("👤", gettext_noop("Contact")),
+    "order": ("🛒", gettext_noop("Order")),
 }
-VOICE = ("🎤", "Voice message")
+VOICE = ("🎤", gettext_noop("Voice message"))
+# What the sync writes, in English, where nobody said anything: shown in the language of whoever reads.
+_WORDS = {
+    DELETED,
+    VOICE[1],
+    *(word for _, word in LABELS.values()),
+    gettext_noop("Unsupported message"),
+    gettext_noop("Media"),
+    gettext_noop("Opened the chat"),
+}
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
 
@@ -34,10 +45,16 @@ def preview(
 ) -> str:
     """One line of at most 160 code points; never empty."""
     if is_deleted:
-        return DELETED
+        return gettext(DELETED)
     emoji, _ = label(message_type, payload, content)
-    words = one_line(transcript if message_type == "audio" and transcript.strip() else content)
+    is_spoken = message_type == "audio" and transcript.strip()
+    words = one_line(transcript if is_spoken else worded(message_type, content))
     return shorten(f"{emoji} {words}".strip() or f"[{message_type}]")
+
+
+def worded(message_type: str, content: str) -> str:
+    """The content; in the reader's language where it is a word of the sync's, as the content itself stays English."""
+    return gettext(content) if message_type != "text" and content in _WORDS else content
 
 
 def label(message_type: str, payload: object = None, content: str = "") -> tuple[str, str]:

@@ -10,6 +10,8 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 if TYPE_CHECKING:
     from contacts.models import Contact
@@ -37,14 +39,16 @@ def ago(at: datetime, now: datetime) -> str:
     """Roughly how long ago, in the fewest words; a date from a week on."""
     passed = now - at
     if passed < timedelta(minutes=1):
-        return "just now" if passed > -timedelta(minutes=5) else date_format(timezone.localtime(at), "j M Y")
+        return (
+            _("just now") if passed > -timedelta(minutes=5) else date_format(timezone.localtime(at), "j M Y")
+        )
     if passed < timedelta(hours=1):
-        return f"{passed // timedelta(minutes=1)} min ago"
+        return _("%d min ago") % (passed // timedelta(minutes=1))
     if passed < timedelta(days=1):
-        return f"{passed // timedelta(hours=1)} h ago"
+        return _("%d h ago") % (passed // timedelta(hours=1))
     if passed < timedelta(days=7):
         days = passed // timedelta(days=1)
-        return f"{days} day{'' if days == 1 else 's'} ago"
+        return ngettext("%d day ago", "%d days ago", days) % days
     same_year = timezone.localtime(at).year == timezone.localtime(now).year
     return date_format(timezone.localtime(at), "j M" if same_year else "j M Y")
 

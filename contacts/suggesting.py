@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from django.contrib.auth.models import User
+from django.utils.translation import gettext as _
 
 from contacts import phone_forms, showing
 from contacts.models import Contact, MergeDismissal
@@ -63,14 +64,18 @@ def _told(rows: Iterable[tuple[int, int, str, str, str]]) -> list[Suggestion]:
 
 def _in_words(reason: str, shared: str, other: str) -> str:
     if reason == "form":
-        return f"{showing.phone(shared)} and {showing.phone(other)} differ only by {phone_forms.difference(shared)}"
+        return _("%(one)s and %(other)s differ only by %(difference)s") % {
+            "one": showing.phone(shared),
+            "other": showing.phone(other),
+            "difference": phone_forms.difference(shared),
+        }
     if reason == "held":
-        return (
-            f"Both wrote from {showing.phone(shared)}, one after the other: the number may have a new owner"
-        )
+        return _("Both wrote from %(phone)s, one after the other: the number may have a new owner") % {
+            "phone": showing.phone(shared)
+        }
     if reason == "typed":
-        return f"Both have the phone {showing.phone(shared)}"
-    return f"Both have the e-mail {shared}"
+        return _("Both have the phone %(phone)s") % {"phone": showing.phone(shared)}
+    return _("Both have the e-mail %(email)s") % {"email": shared}
 
 
 def _activity(suggestion: Suggestion) -> float:

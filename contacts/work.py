@@ -17,7 +17,7 @@ from django.db.models import Max, Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext as _
 
-from contacts import notifying
+from contacts import notifying, reasons
 from contacts.changing import Refused, Stale, line, locked, record, write
 from contacts.later import finish_follow_up, plan_follow_up, snooze, wake
 from contacts.lead_fields import field_of
@@ -58,7 +58,7 @@ def move(
 @transaction.atomic
 def reengage(lead: Contact, *, by: User | None, reason: str = "", seen: str | None = None) -> StatusChange:
     """A lead that was done with wrote again: it is new. A converted one goes by the archive, as the workflow says."""
-    reason = line(reason, LONGEST_REASON) or _("Wrote again")
+    reason = line(reason, LONGEST_REASON) or reasons.WROTE_AGAIN
     row = locked(lead)
     if seen is not None and seen != row.lead_status:
         raise Stale.of(_("the status"), row.get_lead_status_display())

@@ -13,6 +13,8 @@ from django.db.models import Q, QuerySet, Value
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from contacts import showing
 from contacts.admin.tenancy import rights_of, user_of
@@ -62,16 +64,16 @@ class Alert:
 
 
 class WaitsFilter(DropdownFilter):
-    title = "what it waits for"
+    title = _("what it waits for")
     parameter_name = "waits"
     CHOICES = {
-        "human": ("Waits for a human", GIVEN_UP),
-        "retry": ("Is tried again by itself", UNDER_WAY),
-        "number": ("Waits for its number", FOR_ITS_NUMBER),
+        "human": (_("Waits for a human"), GIVEN_UP),
+        "retry": (_("Is tried again by itself"), UNDER_WAY),
+        "number": (_("Waits for its number"), FOR_ITS_NUMBER),
     }
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
-        return [(key, label) for key, (label, _) in self.CHOICES.items()]
+        return [(key, str(label)) for key, (label, _) in self.CHOICES.items()]
 
     def queryset(self, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
         chosen = self.CHOICES.get(self.value() or "")
@@ -111,9 +113,13 @@ def _given_up(request: HttpRequest) -> list[Alert]:
     count = _unprocessed(request).given_up
     if not count:
         return []
-    number = f"More than {MOST_COUNTED}" if count > MOST_COUNTED else str(count)
-    text = f"{number} deliver{'y' if count == 1 else 'ies'} failed again and again: nothing more is tried by itself."
-    return [Alert(text, (("Look at what went wrong", _list(waits="human")),))]
+    number = gettext("More than %d") % MOST_COUNTED if count > MOST_COUNTED else str(count)
+    text = ngettext(
+        "%(number)s delivery failed again and again: nothing more is tried by itself.",
+        "%(number)s deliveries failed again and again: nothing more is tried by itself.",
+        count,
+    )
+    return [Alert(text % {"number": number}, ((gettext("Look at what went wrong"), _list(waits="human")),))]
 
 
 def oldest_under_way(request: HttpRequest) -> datetime | None:
@@ -150,19 +156,21 @@ def _late(request: HttpRequest) -> list[Alert]:
     oldest, now = oldest_under_way(request), timezone.now()
     if oldest is None or now - oldest < LATE_AFTER:
         return []
-    text = f"The oldest delivery that is not processed yet came {showing.ago(oldest, now)}. It is tried again by itself."
-    return [Alert(text, (("Look at it", _list(waits="retry")),))]
+    text = gettext("The oldest delivery that is not processed yet came %(ago)s. It is tried again by itself.")
+    return [Alert(text % {"ago": showing.ago(oldest, now)}, ((gettext("Look at it"), _list(waits="retry")),))]
 
 
 def _missing(request: HttpRequest) -> list[Alert]:
     alerts = []
     for number, count in missing_numbers(request):
-        text = (
-            f"Number {number} is not registered here: {count} webhook{' waits' if count == 1 else 's wait'}."
-        )
+        text = ngettext(
+            "Number %(number)s is not registered here: %(count)s webhook waits.",
+            "Number %(number)s is not registered here: %(count)s webhooks wait.",
+            count,
+        ) % {"number": number, "count": count}
         register = reverse("admin:contacts_phonenumber_add") + "?" + urlencode({"phone_number_id": number})
         look = _list(waits="number", number=number)
-        alerts.append(Alert(text, (("Register it", register), ("Look at them", look))))
+        alerts.append(Alert(text, ((gettext("Register it"), register), (gettext("Look at them"), look))))
     return alerts
 
 
@@ -180,8 +188,10 @@ def _two_codes() -> list[Alert]:
     others = ", ".join(sorted(seen - set(known)))
     if not others:
         return []
-    text = f"Two versions of the code are at work: {settings.CODE_VERSION} here, {others} elsewhere."
-    return [Alert(f"{text} Restart the web server and the worker.")]
+    text = gettext(
+        "Two versions of the code are at work: %(here)s here, %(elsewhere)s elsewhere. Restart the web server and the worker."
+    )
+    return [Alert(text % {"here": settings.CODE_VERSION, "elsewhere": others})]
 
 
 def _list(**query: str) -> str:

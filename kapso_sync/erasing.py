@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop, ngettext
 
 from contacts import erasing
 from contacts.erasing import Named, Person
@@ -29,10 +30,10 @@ from kapso_sync.replaying import in_batches
 
 Status = WebhookDelivery.Status
 
-NOTHING_ERASED = (
+NOTHING_ERASED = gettext_noop(
     "The workspace was busy, so the person was not erased. Nothing is lost: try again in a moment."
 )
-BODIES_LEFT = (
+BODIES_LEFT = gettext_noop(
     "The person was erased from the CRM. Not so from stored deliveries that came meanwhile: others were at work on "
     "them. Erase the person again in a moment, by the phone or user ID: manage.py erase_person --help says how."
 )
@@ -52,17 +53,26 @@ class Erased:
 
     def __str__(self) -> str:
         """In words, for whoever asked for it."""
-        said = [f"The person was erased, and {_deliveries(self.bodies)} cleared."]
+        text = ngettext(
+            "The person was erased, and %(count)s stored delivery cleared.",
+            "The person was erased, and %(count)s stored deliveries cleared.",
+            self.bodies,
+        )
+        said = [text % {"count": self.bodies}]
         if self.never_applied:
-            said.append(
-                f"{_deliveries(self.never_applied)} of those had never been applied, for others neither."
+            text = ngettext(
+                "%(count)s stored delivery of those had never been applied, for others neither.",
+                "%(count)s stored deliveries of those had never been applied, for others neither.",
+                self.never_applied,
             )
+            said.append(text % {"count": self.never_applied})
         if self.kept:
-            said.append(
-                f"{_deliveries(len(self.kept))} {'is' if len(self.kept) == 1 else 'are'} kept until what is told of "
-                "others there can be applied: a number is not active or not registered, or something failed. Then "
-                "the person is left out, and the body cleared."
+            text = ngettext(
+                "%(count)s stored delivery is kept until what is told of others there can be applied: a number is not active or not registered, or something failed. Then the person is left out, and the body cleared.",
+                "%(count)s stored deliveries are kept until what is told of others there can be applied: a number is not active or not registered, or something failed. Then the person is left out, and the body cleared.",
+                len(self.kept),
             )
+            said.append(text % {"count": len(self.kept)})
         return " ".join(said)
 
 
@@ -85,12 +95,12 @@ def erase_person(
         _clear_bodies(outcome, on_batch=on_batch)
         outcome.person = patiently(lambda: _erase_from_crm(workspace_id, lead_id, named))
     except TooBusy as error:
-        raise TooBusy(NOTHING_ERASED) from error
+        raise TooBusy(gettext(NOTHING_ERASED)) from error
     try:
         _clear_bodies(outcome, since=started - LATE)
         _clear_errors(outcome.person)
     except TooBusy as error:
-        raise TooBusy(BODIES_LEFT) from error
+        raise TooBusy(gettext(BODIES_LEFT)) from error
     return outcome
 
 

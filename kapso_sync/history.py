@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from contacts import showing
 from kapso_sync.models import DeliveryAttempt, WebhookDelivery
@@ -32,9 +33,13 @@ def next_step(delivery: WebhookDelivery) -> SafeString | str:
     if delivery.body_cleared_at:
         return ""
     if delivery.next_retry_at and delivery.status != WebhookDelivery.Status.PROCESSED:
-        return format_html("Tried again by itself {}.", showing.exact_time(delivery.next_retry_at))
+        return format_html(
+            _("Tried again by itself {time}."), time=showing.exact_time(delivery.next_retry_at)
+        )
     if delivery.status == WebhookDelivery.Status.FAILED:
-        return "It waits for a human: nothing more is tried by itself."
+        return _("It waits for a human: nothing more is tried by itself.")
     if delivery.waits_for:
-        return f"It counts by itself once {' and '.join(delivery.waits_for)} is registered and active here."
+        return _("It counts by itself once %(numbers)s is registered and active here.") % {
+            "numbers": _(" and ").join(delivery.waits_for)
+        }
     return ""

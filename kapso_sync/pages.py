@@ -10,16 +10,18 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from contacts.admin.tenancy import rights_of, user_of
 from kapso_sync import usual, watching
 from kapso_sync.tallies import tallies
 
 VERDICTS = {
-    "new": ("danger", "New"),
-    "more": ("warning", "More than usual"),
-    "less": ("warning", "Less than usual"),
-    "usual": ("", "As usual"),
+    "new": ("danger", gettext_lazy("New")),
+    "more": ("warning", gettext_lazy("More than usual")),
+    "less": ("warning", gettext_lazy("Less than usual")),
+    "usual": ("", gettext_lazy("As usual")),
 }
 
 
@@ -27,7 +29,7 @@ def numbers_health(request: HttpRequest) -> TemplateResponse:
     """Of the numbers of the user's workspaces: every member sees them, their deliveries only who manages there."""
     pictures = watching.pictures_for(user_of(request))
     context = {"pictures": pictures, "managed": rights_of(request).manages()}
-    return _page(request, "kapso_sync/numbers_health.html", "Numbers' health", **context)
+    return _page(request, "kapso_sync/numbers_health.html", _("Numbers' health"), **context)
 
 
 def drift(request: HttpRequest) -> TemplateResponse:
@@ -37,7 +39,7 @@ def drift(request: HttpRequest) -> TemplateResponse:
     tallies.flush()
     compared = usual.today_and_usual(timezone.now().astimezone(UTC))
     rows = [(one, *VERDICTS[one.verdict]) for one in compared]
-    return _page(request, "kapso_sync/drift.html", "Drift", rows=rows)
+    return _page(request, "kapso_sync/drift.html", _("Drift"), rows=rows)
 
 
 def _page(request: HttpRequest, template: str, title: str, **context: Any) -> TemplateResponse:

@@ -7,6 +7,7 @@ from time import sleep
 from typing import TypeVar
 
 from django.db import OperationalError
+from django.utils.translation import gettext as _
 
 # What PostgreSQL says when two transactions got in each other's way: deadlock, serialization failure, and a unique
 # violation (somebody adds a lead by hand while its first message comes: the next try finds that lead). Or that it
@@ -29,10 +30,10 @@ class InTheWay(Exception):  # noqa: N818 - no fault of anybody
 class TooBusy(Exception):  # noqa: N818 - said to people, not raised by a fault
     """Others were in the way each time. Says what is to be done."""
 
-    def __init__(
-        self, said: str = "Others were at work on the same rows. What is done stays: try again in a moment."
-    ) -> None:
-        super().__init__(said)
+    def __init__(self, said: str = "") -> None:
+        super().__init__(
+            said or _("Others were at work on the same rows. What is done stays: try again in a moment.")
+        )
 
 
 def sqlstate(error: BaseException) -> str | None:

@@ -17,6 +17,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -57,8 +58,10 @@ def export_view(request: HttpRequest, lead_id: int) -> HttpResponseBase:
     allow(rights_of(request).may_manage(lead.workspace_id))
     if are_more_than(MOST_SEARCHED, lead.workspace_id):
         text = (
-            "There are too many stored deliveries to look through for a page. Ask whoever looks after leadcrm to run: "
-            f"manage.py export_person {lead.pk} --output lead-{lead.pk}.json"
+            _(
+                "There are too many stored deliveries to look through for a page. Ask whoever looks after leadcrm to run:"
+            )
+            + f" manage.py export_person {lead.pk} --output lead-{lead.pk}.json"
         )
         messages.error(request, text)
         return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[lead.pk]))
@@ -85,7 +88,7 @@ def erase_view(request: HttpRequest, lead_id: int) -> HttpResponse:
     if is_confirmed:
         return _erase(request, lead)
     context = admin.site.each_context(request) | {
-        "title": "Erase this person",
+        "title": _("Erase this person"),
         "lead": lead,
         "shown": lead.name or lead.kapso_name or showing.phone(lead.phone) or lead.shown_name,
         "counts": Person.of(lead.workspace_id, lead.pk).counts,

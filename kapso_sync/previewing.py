@@ -10,6 +10,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 
 from contacts.admin.tenancy import rights_of, user_of
 from contacts.difference import LeadDifference
@@ -29,7 +30,10 @@ def preview_chosen(
     """The page; None where these are too many for one, which is said."""
     chosen = list(deliveries.order_by("id").values_list("pk", flat=True)[: MOST_PREVIEWED + 1])
     if len(chosen) > MOST_PREVIEWED:
-        advice = f"That is too much for one page: choose up to {MOST_PREVIEWED}, or run {COMMAND}."
+        advice = _("That is too much for one page: choose up to %(most)s, or run %(command)s.") % {
+            "most": MOST_PREVIEWED,
+            "command": COMMAND,
+        }
         model_admin.message_user(request, advice, messages.ERROR)
         return None
     return preview_page(model_admin, request, chosen)
@@ -45,7 +49,7 @@ def preview_page(
         context = _context(leads, told.outcomes, told.emptied)
     context |= {
         **model_admin.admin_site.each_context(request),
-        "title": "Preview of the replay",
+        "title": _("Preview of the replay"),
         "opts": model_admin.opts,
         "chosen": chosen,
         "single": single,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from django.apps import apps
 from django.db import connection
 from django.db.models import F, Func, IntegerField, QuerySet
+from django.utils.translation import ngettext
 
 from kapso_sync import sync
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
@@ -102,9 +103,12 @@ def replay_in_batches(
 
 def cannot_be_replayed(cleared: int) -> str:
     """What to say of deliveries whose bodies retention or an erasure has cleared."""
-    if cleared == 1:
-        return "1 delivery cannot be replayed: the body was cleared."
-    return f"{cleared} deliveries cannot be replayed: their bodies were cleared."
+    text = ngettext(
+        "%(count)s delivery cannot be replayed: the body was cleared.",
+        "%(count)s deliveries cannot be replayed: their bodies were cleared.",
+        cleared,
+    )
+    return text % {"count": cleared}
 
 
 def _analyze() -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from math import sqrt
 
 from django.db.models import Min, Q, Sum
+from django.utils.translation import gettext_lazy as _
 
 from kapso_sync.counting import COPY, DELIVERY, DRIFT, NOTED, REFUSED
 from kapso_sync.models import Tally, WebhookDelivery
@@ -16,13 +17,13 @@ Status = WebhookDelivery.Status
 
 # What a source's reasons are, for people.
 SOURCES = {
-    REFUSED: "Not accepted",
-    DELIVERY: "Deliveries",
-    Status.IGNORED: "Ignored",
-    Status.UNROUTABLE: "Number not registered",
-    Status.FAILED: "Failed",
-    NOTED: "Odd, but applied",
-    DRIFT: "New to us",
+    REFUSED: _("Not accepted"),
+    DELIVERY: _("Deliveries"),
+    Status.IGNORED: _("Ignored"),
+    Status.UNROUTABLE: _("Number not registered"),
+    Status.FAILED: _("Failed"),
+    NOTED: _("Odd, but applied"),
+    DRIFT: _("New to us"),
 }
 WEEK, MONTH = 7, 28
 MOST_SHOWN = 300
@@ -59,7 +60,7 @@ class Compared:
 
     @property
     def kind(self) -> str:
-        return SOURCES[self.source]
+        return str(SOURCES[self.source])
 
     @property
     def status(self) -> str:

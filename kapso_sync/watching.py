@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 from django.db.models import QuerySet, Sum
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from contacts import showing
 from contacts.models import PhoneNumber
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
 # The colour of a label: "" is that of nothing in particular.
 Level = Literal["danger", "warning", "success", ""]
 
-OUTCOMES: list[tuple[str, str]] = [
-    (str(value), str(label)) for value, label in WebhookDelivery.Status.choices
-]
 MOST_NUMBERS = 200  # on a page
 LATELY = timedelta(hours=24)
 
@@ -113,12 +112,13 @@ class Picture:
     def lately_in_words(self) -> str:
         """12 processed, 1 failed"""
         said = [f"{count} {label.lower()}" for _status, label, count in self.outcomes]
-        return ", ".join(said) or "Nothing came"
+        return ", ".join(said) or _("Nothing came")
 
     @property
     def outcomes(self) -> list[tuple[str, str, int]]:
         """Status, what it is called, and how many there were lately."""
-        return [(status, label, self.lately[status]) for status, label in OUTCOMES if self.lately.get(status)]
+        known = ((str(value), str(label)) for value, label in WebhookDelivery.Status.choices)
+        return [(status, label, self.lately[status]) for status, label in known if self.lately.get(status)]
 
     @property
     def problems(self) -> list[Problem]:
@@ -134,7 +134,7 @@ class Picture:
     @property
     def label(self) -> str:
         problems = sorted(self.problems, key=lambda problem: problem.level != "danger")
-        return problems[0].label if problems else "All is well" if self.last_at else "Nothing yet"
+        return problems[0].label if problems else _("All is well") if self.last_at else _("Nothing yet")
 
 
 def pictures(numbers: Iterable[PhoneNumber], now: datetime | None = None) -> list[Picture]:
@@ -178,7 +178,7 @@ def alerts(found: Iterable[Picture], user: User | AnonymousUser) -> list[Alert]:
     """For the first page: what is wrong with these numbers and, for superusers, what we had to refuse today."""
     health = reverse("numbers-health")
     said = [
-        Alert(f"{picture.number}: {problem.text}", (("What to do", health),))
+        Alert(f"{picture.number}: {problem.text}", ((_("What to do"), health),))
         for picture in found
         for problem in picture.problems
     ]
@@ -191,8 +191,9 @@ def _refused_today() -> list[Alert]:
     refused = Tally.objects.filter(day=today, source=REFUSED, reason__regex="^(413|503) ")
     return [
         Alert(
-            f"Refused today, {'once' if count == 1 else f'{count} times'}: {reason}",
-            (("All that is counted", reverse("drift")),),
+            ngettext("Refused today, once: %(reason)s", "Refused today, %(count)s times: %(reason)s", count)
+            % {"count": count, "reason": reason},
+            ((_("All that is counted"), reverse("drift")),),
         )
         for reason, count in refused.values_list("reason").annotate(Sum("count")).order_by("reason")
     ]
@@ -224,64 +225,72 @@ def _against_norm(span: tuple[datetime, datetime], counts: Sequence[int], now: d
     expected = sum(known) / len(known)
     if expected < EXPECTED or not all(known):
         return ""
-    return f"nothing for {_long(now - last)}, though at these hours about {expected:.0f} deliveries are usual"
+    text = _("nothing for %(quiet)s, though at these hours about %(expected)d deliveries are usual")
+    return text % {"quiet": _long(now - last), "expected": round(expected)}
 
 
 def _against_pause(last: datetime, longest: timedelta, now: datetime) -> str:
     if now - last <= 2 * longest:
         return ""
-    return (
-        f"nothing for {_long(now - last)}, though it was never quiet for longer than {_long(longest)} before"
-    )
+    text = _("nothing for %(quiet)s, though it was never quiet for longer than %(longest)s before")
+    return text % {"quiet": _long(now - last), "longest": _long(longest)}
 
 
 def _long(span: timedelta) -> str:
     minutes = span // timedelta(minutes=1)
     if minutes < 60:
-        return f"{minutes} minutes"
+        return ngettext("%d minute", "%d minutes", minutes) % minutes
     if minutes < 120:
-        return "an hour"
-    return f"{minutes // 60} hours" if minutes < 48 * 60 else f"{minutes // 1440} days"
+        return _("an hour")
+    if minutes < 48 * 60:
+        return ngettext("%d hour", "%d hours", minutes // 60) % (minutes // 60)
+    return ngettext("%d day", "%d days", minutes // 1440) % (minutes // 1440)
 
 
 def _connection(number: PhoneNumber) -> Problem | None:
     if not number.is_active:
-        return Problem("Set inactive", "warning", "webhooks are stored and change nothing until it is active again.",
-            "A superuser sets it active under Numbers; what came meanwhile is then processed by itself.")  # fmt: skip
+        return Problem(_("Set inactive"), "warning", _("webhooks are stored and change nothing until it is active again."),
+            _("A superuser sets it active under Numbers; what came meanwhile is then processed by itself."))  # fmt: skip
     if not number.is_connected:
-        return Problem("Removed in Kapso", "danger", "Kapso says that this number was removed.",
-            "Connect it again in Kapso. All that was received stays here.")  # fmt: skip
+        return Problem(_("Removed in Kapso"), "danger", _("Kapso says that this number was removed."),
+            _("Connect it again in Kapso. All that was received stays here."))  # fmt: skip
     return None
 
 
 def _pause(answers: Answers) -> Problem | None:
-    said = f"{answers.failed} of {answers.total} deliveries of the last 15 minutes were not accepted"
+    said = _("%(failed)s of %(total)s deliveries of the last 15 minutes were not accepted") % {
+        "failed": answers.failed,
+        "total": answers.total,
+    }
     if answers.would_be_switched_off:
-        return Problem("Would be switched off", "danger", f"{said}: Kapso switches such a webhook off.",
-            "Look into the log for what fails and mend it. Then see in Kapso, at this number under Webhooks, whether the"
+        return Problem(_("Would be switched off"), "danger", _("%(said)s: Kapso switches such a webhook off.") % {"said": said},
+            _("Look into the log for what fails and mend it. Then see in Kapso, at this number under Webhooks, whether the"
             " webhook is still active, and switch it on again: it stays off until somebody does. What came meanwhile is"
-            " not sent again.")  # fmt: skip
+            " not sent again."))  # fmt: skip
     if answers.is_at_risk:
-        return Problem("At risk", "warning", f"{said}.",
-            f"From {PAUSED_FROM} deliveries on, of which {PAUSED_RATE:.0%} fail, Kapso switches the webhook off. Look into"
-            " the log for what fails.")  # fmt: skip
+        return Problem(_("At risk"), "warning", f"{said}.",
+            _("From %(most)s deliveries on, of which %(percent)s%% fail, Kapso switches the webhook off. Look into"
+            " the log for what fails.") % {"most": PAUSED_FROM, "percent": round(100 * PAUSED_RATE)})  # fmt: skip
     return None
 
 
 def _silence(silence: str) -> Problem | None:
     if not silence:
         return None
-    return Problem("Silent", "danger", f"{silence}.",
-        "See in Kapso, at this number under Webhooks, whether the webhook is still active and its address right: Kapso"
-        " switches it off after many failures. Switch it on again, then write to the number from another phone.")  # fmt: skip
+    return Problem(_("Silent"), "danger", f"{silence}.",
+        _("See in Kapso, at this number under Webhooks, whether the webhook is still active and its address right: Kapso"
+        " switches it off after many failures. Switch it on again, then write to the number from another phone."))  # fmt: skip
 
 
 def _gap(gaps: Sequence[Gap]) -> Problem | None:
     if not gaps:
         return None
-    several = len(gaps) > 1
-    conversations = f"{len(gaps)} conversations" if several else "one conversation"
-    return Problem("Messages are missing", "warning",
-        f"Kapso tells of more messages in {conversations} than have arrived here.",
-        "If it began before the number was connected here, this is as it should be. Otherwise look under Deliveries for"
-        " failed ones and replay them; what Kapso itself could not deliver is still in its inbox.")  # fmt: skip
+    text = ngettext(
+        "Kapso tells of more messages in one conversation than have arrived here.",
+        "Kapso tells of more messages in %(count)s conversations than have arrived here.",
+        len(gaps),
+    )
+    return Problem(_("Messages are missing"), "warning",
+        text % {"count": len(gaps)},
+        _("If it began before the number was connected here, this is as it should be. Otherwise look under Deliveries for"
+        " failed ones and replay them; what Kapso itself could not deliver is still in its inbox."))  # fmt: skip

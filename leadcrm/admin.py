@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from contacts.admin import reports, start
@@ -38,8 +38,8 @@ admin.site.unregister(ProcrastinateJob)  # the queue's own pages know no workspa
 class WorkspaceInline(TabularInline):  # type: ignore[type-arg]
     model = Membership
     extra = 0
-    verbose_name = "workspace"
-    verbose_name_plural = "Works in"
+    verbose_name = _("workspace")
+    verbose_name_plural = _("Works in")
     autocomplete_fields = ("workspace",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -58,8 +58,8 @@ class UserAdmin(SuperuserAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
     inlines = (WorkspaceInline,)
     fieldsets = (
         (None, {"fields": ("username", "password", "first_name", "last_name", "email")}),
-        ("What they may do", {"fields": ("is_active", "is_staff", "is_superuser")}),
-        ("Dates", {"fields": ("last_login", "date_joined")}),
+        (_("What they may do"), {"fields": ("is_active", "is_staff", "is_superuser")}),
+        (_("Dates"), {"fields": ("last_login", "date_joined")}),
     )
     add_fieldsets = (
         (

@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 from environs import Env, validate
 
 from leadcrm.local import local_secret_key, local_webhook_secret
@@ -236,7 +236,7 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
 
-def _menu_item(title: str, icon: str, page: str, **more: Any) -> dict[str, Any]:
+def _menu_item(title: Any, icon: str, page: str, **more: Any) -> dict[str, Any]:
     return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{page}_changelist")} | more
 
 
@@ -259,38 +259,42 @@ UNFOLD = {
     "SCRIPTS": [_asset(f"{name}.js") for name in ("zone", "admin", "list", "work", "keys", "told")],
     "ACCOUNT": {
         "navigation": [
-            {"title": gettext_lazy("Preferences"), "link": reverse_lazy("preferences")},
-            {"title": gettext_lazy("Change password"), "link": reverse_lazy("admin:password_change")},
+            {"title": _("Preferences"), "link": reverse_lazy("preferences")},
+            {"title": _("Change password"), "link": reverse_lazy("admin:password_change")},
         ]
     },
     "SIDEBAR": {
         "navigation": [
             {
                 "items": [
-                    _menu_item("Leads", "forum", "contacts_contact", active="leadcrm.admin.is_among_leads"),
+                    _menu_item(
+                        _("Leads"), "forum", "contacts_contact", active="leadcrm.admin.is_among_leads"
+                    ),
                     {
-                        "title": "Possible duplicates",
+                        "title": _("Possible duplicates"),
                         "icon": "merge",
                         "link": reverse_lazy("admin:contacts_contact_duplicates"),
                     }
                     | _FOR_MANAGERS,
                     {
-                        "title": "Reports",
+                        "title": _("Reports"),
                         "icon": "bar_chart",
                         "link": reverse_lazy("reports"),
                         "permission": "contacts.admin.reports.is_manager",
                     },
-                    _menu_item("Deliveries", "move_to_inbox", "kapso_sync_webhookdelivery", **_FOR_MANAGERS),
+                    _menu_item(
+                        _("Deliveries"), "move_to_inbox", "kapso_sync_webhookdelivery", **_FOR_MANAGERS
+                    ),
                     {
-                        "title": "Numbers' health",
+                        "title": _("Numbers' health"),
                         "icon": "monitor_heart",
                         "link": reverse_lazy("numbers-health"),
                     },
-                    {"title": "Drift", "icon": "trending_up", "link": reverse_lazy("drift")}
+                    {"title": _("Drift"), "icon": "trending_up", "link": reverse_lazy("drift")}
                     | _FOR_SUPERUSERS,
-                    _menu_item("Workspaces", "groups", "contacts_workspace"),
-                    _menu_item("Numbers", "call", "contacts_phonenumber", **_FOR_SUPERUSERS),
-                    _menu_item("Users", "person", "auth_user", **_FOR_SUPERUSERS),
+                    _menu_item(_("Workspaces"), "groups", "contacts_workspace"),
+                    _menu_item(_("Numbers"), "call", "contacts_phonenumber", **_FOR_SUPERUSERS),
+                    _menu_item(_("Users"), "person", "auth_user", **_FOR_SUPERUSERS),
                 ]
             }
         ]

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.utils import translation
 
 from contacts.models import Contact, Conversation, Message, PhoneNumber, Workspace
 from kapso_sync.tallies import Tallies
@@ -21,6 +23,13 @@ def counted_in_memory() -> Iterator[None]:
     """What is counted is written by those tests alone that ask for it: else after some answer, in some thread."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Tallies, "flush_soon", lambda _: None)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def in_english() -> Iterator[None]:
+    """A request leaves behind the language of whoever asked, in the process of all tests."""
+    with translation.override(settings.LANGUAGE_CODE):
         yield
 
 

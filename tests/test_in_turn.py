@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from contacts import in_turn
+from contacts import in_turn, reasons
 from contacts.models import Contact, LeadChange, Membership, Notification, Role, Workspace
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.replaying import replay_in_batches
@@ -80,7 +80,7 @@ def test_it_is_in_the_history_and_the_person_is_told(desk: Desk) -> None:
     desk.told(message("a", NOW))
     (change,) = LeadChange.objects.all()
     assert (change.kind, change.before, change.after, change.by) == ("owner", None, ana.pk, None)
-    assert (change.reason, change.workspace, change.contact) == (in_turn.IN_TURN, workspace, desk.only_lead)
+    assert (change.reason, change.workspace, change.contact) == (reasons.IN_TURN, workspace, desk.only_lead)
     (told,) = Notification.objects.all()
     assert (told.user, told.kind, told.by, told.contact) == (ana, "assigned", None, desk.only_lead)
     assert desk.only_lead.typed_at.keys() == {"owner"}

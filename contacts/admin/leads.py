@@ -124,7 +124,7 @@ class LeadAdmin(MemberAdmin):
         try:
             return super().add_view(request, *args, **kwargs)
         except IntegrityError:
-            self.message_user(request, "This lead was added just now by somebody else.", messages.WARNING)
+            self.message_user(request, _("This lead was added just now by somebody else."), messages.WARNING)
             return HttpResponseRedirect(reverse("admin:contacts_contact_changelist"))
 
     def response_add(

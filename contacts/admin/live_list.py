@@ -25,8 +25,6 @@ from contacts.localising import localise
 if TYPE_CHECKING:
     from contacts.admin.tenancy import MemberAdmin
 
-# What the page has: the digest that it was made with. leadcrm.localising leaves a request with it to this view.
-
 # A page of the list. The row's version is another after every change of it, whoever makes it. `agents_see_all` is not
 # asked: that somebody else's lead changed says nothing about it, and the rows that follow are read by the rights.
 NEWS = """

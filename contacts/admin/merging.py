@@ -20,6 +20,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from contacts import merging, remembering, showing, suggesting
@@ -85,14 +86,14 @@ def pick(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
     found: list[Contact] = []
     if term:
         inside = admin.get_queryset(request).filter(workspace=lead.workspace_id).exclude(pk=lead.pk)
-        matches, _ = admin.get_search_results(request, inside, term)
+        matches, _may_repeat = admin.get_search_results(request, inside, term)
         found = list(matches.order_by(F("last_activity_at").desc(nulls_last=True), "-id")[:MATCHES])
     newest = newest_messages(found)
     return _page(
         admin,
         request,
         "pick_lead",
-        f"Merge {showing.name_of(lead)} with another lead",
+        _("Merge %(name)s with another lead") % {"name": showing.name_of(lead)},
         lead=lead,
         term=term,
         found=[{"other": other, "newest": newest.get(other.pk)} for other in found],
@@ -110,13 +111,13 @@ def confirm(request: HttpRequest, pk: int, other: int, *, admin: Admin) -> HttpR
         return _merge(request, admin, pk, other)
     leads = sorted((_lead(admin, request, pk), _lead(admin, request, other)), key=lambda lead: lead.pk)
     if pk == other or leads[0].workspace_id != leads[1].workspace_id:
-        messages.error(request, "Choose another lead of the same workspace.")
+        messages.error(request, _("Choose another lead of the same workspace."))
         return HttpResponseRedirect(reverse("admin:contacts_contact_merge", args=[pk]))
     return _page(
         admin,
         request,
         "confirm_merge",
-        "Merge two leads?",
+        _("Merge two leads?"),
         lead=_lead(admin, request, pk),
         other=other,
         rows=_side_by_side(leads[0], leads[1]),
@@ -136,15 +137,16 @@ def _merge(request: HttpRequest, admin: Admin, pk: int, other: int) -> HttpRespo
     try:
         made = merging.merge(one, two, by=user_of(request))
     except MergeRefused as refusal:
-        messages.error(request, f"Nothing was merged. {refusal}")
+        messages.error(request, _("Nothing was merged. %(refusal)s") % {"refusal": refusal})
         return HttpResponseRedirect(_page_of(one))
     messages.success(
         request,
         format_html(
-            '{} and {} are one lead now. <a href="{}" class="underline">Undo</a>',
-            showing.name_of(one),
-            showing.name_of(two),
+            '{} <a href="{}" class="underline">{}</a>',
+            _("%(one)s and %(other)s are one lead now.")
+            % {"one": showing.name_of(one), "other": showing.name_of(two)},
             reverse("admin:contacts_contact_undo", args=[made.pk]),
+            _("Undo"),
         ),
     )
     return HttpResponseRedirect(_page_of(made.survivor))
@@ -162,7 +164,7 @@ def undo(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
         admin,
         request,
         "undo_merge",
-        "Undo this merge?",
+        _("Undo this merge?"),
         merge=merge,
         lead=merge.merged.merged_into or merge.survivor,
         was=showing.name_of(merge.merged),
@@ -176,10 +178,11 @@ def _take_back(request: HttpRequest, merge: ContactMerge) -> HttpResponse:
     try:
         lead = merging.undo(merge, by=user_of(request))
     except MergeRefused as refusal:
-        messages.error(request, f"Nothing was changed. {refusal}")
+        messages.error(request, _("Nothing was changed. %(refusal)s") % {"refusal": refusal})
     else:
-        text = '<a href="{}" class="underline">{}</a> is a lead of its own again, with what belongs to it.'
-        messages.success(request, format_html(text, _page_of(lead), showing.name_of(lead)))
+        link = format_html('<a href="{}" class="underline">{}</a>', _page_of(lead), showing.name_of(lead))
+        text = _("{lead} is a lead of its own again, with what belongs to it.")
+        messages.success(request, format_html(text, lead=link))
     return HttpResponseRedirect(_page_of(survivor))
 
 
@@ -195,7 +198,7 @@ def duplicates(request: HttpRequest, *, admin: Admin) -> HttpResponse:
         admin,
         request,
         "duplicates",
-        "Possible duplicates",
+        _("Possible duplicates"),
         pairs=[
             {
                 "leads": [
@@ -219,7 +222,9 @@ def dismiss(request: HttpRequest, *, admin: Admin) -> HttpResponse:
     if one.pk != two.pk and one.workspace_id == two.workspace_id:
         suggesting.dismiss(one, two, by=user_of(request))
         messages.success(
-            request, f"{showing.name_of(one)} and {showing.name_of(two)} stay two leads. It is listed below."
+            request,
+            _("%(one)s and %(other)s stay two leads. It is listed below.")
+            % {"one": showing.name_of(one), "other": showing.name_of(two)},
         )
     return HttpResponseRedirect(_back(request))
 
@@ -230,7 +235,7 @@ def restore(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
     for lead in (dismissal.a_id, dismissal.b_id):
         _lead(admin, request, lead)
     dismissal.delete()
-    messages.success(request, "They are suggested again, if they still look alike.")
+    messages.success(request, _("They are suggested again, if they still look alike."))
     return HttpResponseRedirect(_back(request))
 
 
@@ -244,23 +249,23 @@ def _side_by_side(older: Contact, younger: Contact) -> list[dict[str, Any]]:
         else younger
     )
     of_both = {
-        "Name": (
+        _("Name"): (
             showing.name_of(older),
             showing.name_of(younger),
             shown["name"] or _first_name(older, younger) or showing.name_of(together),
         ),
-        "Phone": (*_phones(older, younger),),
-        "WhatsApp user ID": (*_user_ids(older, younger),),
-        "E-mail": (older.email, younger.email, shown["email"]),
-        "Status": (
+        _("Phone"): (*_phones(older, younger),),
+        _("WhatsApp user ID"): (*_user_ids(older, younger),),
+        _("E-mail"): (older.email, younger.email, shown["email"]),
+        _("Status"): (
             older.get_lead_status_display(),
             younger.get_lead_status_display(),
             LeadStatus(shown["lead_status"]).label,
         ),
-        "Owner": (older.owner, younger.owner, owners.get(shown["owner"])),
-        "Score": (older.lead_score, younger.lead_score, shown["lead_score"]),
-        "Tags": tuple(", ".join(tags) for tags in (older.tags, younger.tags, shown["tags"])),
-        "Last activity": (
+        _("Owner"): (older.owner, younger.owner, owners.get(shown["owner"])),
+        _("Score"): (older.lead_score, younger.lead_score, shown["lead_score"]),
+        _("Tags"): tuple(", ".join(tags) for tags in (older.tags, younger.tags, shown["tags"])),
+        _("Last activity"): (
             showing.exact_time(older.last_activity_at),
             showing.exact_time(younger.last_activity_at),
             showing.exact_time(together.last_activity_at),
@@ -280,12 +285,12 @@ def _first_name(*leads: Contact) -> str:
 
 def _phones(older: Contact, younger: Contact) -> tuple[str, str, str]:
     one, two = showing.phone(older.phone), showing.phone(younger.phone)
-    return one, two, " and ".join(dict.fromkeys(filter(None, (one, two))))
+    return one, two, _(" and ").join(dict.fromkeys(filter(None, (one, two))))
 
 
 def _user_ids(older: Contact, younger: Contact) -> tuple[str, str, str]:
     one, two = older.business_scoped_user_id or "", younger.business_scoped_user_id or ""
-    return one, two, " and ".join(dict.fromkeys(filter(None, (one, two))))
+    return one, two, _(" and ").join(dict.fromkeys(filter(None, (one, two))))
 
 
 def _lead(admin: Admin, request: HttpRequest, pk: int) -> Contact:

@@ -47,7 +47,7 @@ __all__ = [
 Display = TypeVar("Display", bound=Callable[..., Any])
 
 
-def labelled(colours: Mapping[Any, str], description: str) -> Callable[[Display], Display]:
+def labelled(colours: Mapping[Any, str], description: Any) -> Callable[[Display], Display]:
     """Show a list's value as a coloured label. The method answers with the key of `colours` and the text."""
 
     def decorate(display: Display) -> Display:

@@ -9,7 +9,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
 from django.db.models import Deferrable, F, Q
 from django.db.models.functions import Lower, Now
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from contacts.models.workspace import Workspace
 from contacts.rights import Rights
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class LeadStatus(models.TextChoices):
-    NEW = "new", "New"
-    QUALIFIED = "qualified", "Qualified"
-    CONTACTED = "contacted", "Contacted"
-    CONVERTED = "converted", "Converted"
-    ARCHIVED = "archived", "Archived"
+    NEW = "new", _("New")
+    QUALIFIED = "qualified", _("Qualified")
+    CONTACTED = "contacted", _("Contacted")
+    CONVERTED = "converted", _("Converted")
+    ARCHIVED = "archived", _("Archived")
 
 
 # DESIGN.md section 4: from -> the statuses that may follow.
@@ -80,13 +81,13 @@ class Contact(models.Model):
     # The name that the sync chose (the earliest profile name). `name` is the team's as soon as it differs from this.
     chosen_name = models.CharField(max_length=255, blank=True, default="", db_default="", editable=False)
     kapso_name = models.CharField(
-        "WhatsApp name", max_length=255, blank=True, default="", db_default="", null=True
+        _("WhatsApp name"), max_length=255, blank=True, default="", db_default="", null=True
     )
     email = models.EmailField(blank=True, default="", db_default="")
     lead_status = models.CharField(
-        "status", max_length=20, choices=LeadStatus, default=LeadStatus.NEW, db_default=LeadStatus.NEW
+        _("status"), max_length=20, choices=LeadStatus, default=LeadStatus.NEW, db_default=LeadStatus.NEW
     )
-    lead_score = models.IntegerField("score", default=0, db_default=0)
+    lead_score = models.IntegerField(_("score"), default=0, db_default=0)
     tags = ArrayField(models.CharField(max_length=50), default=list, blank=True, db_default=[])
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="leads"
@@ -97,9 +98,9 @@ class Contact(models.Model):
     first_touch = models.JSONField(null=True, blank=True, editable=False)
     last_touch = models.JSONField(null=True, blank=True, editable=False)
     marketing_opt_out = models.BooleanField(null=True, blank=True, editable=False)
-    last_activity_at = models.DateTimeField("last activity", null=True, blank=True)
-    last_contact_at = models.DateTimeField("last contact", null=True, blank=True)
-    last_inbound_at = models.DateTimeField("last message from the customer", null=True, blank=True)
+    last_activity_at = models.DateTimeField(_("last activity"), null=True, blank=True)
+    last_contact_at = models.DateTimeField(_("last contact"), null=True, blank=True)
+    last_inbound_at = models.DateTimeField(_("last message from the customer"), null=True, blank=True)
     # Up to which message of the customer's the team has read (its event time).
     read_at = models.DateTimeField(null=True, blank=True, editable=False)
     # When it was archived or converted, empty while it is open: a trigger keeps it as the newest `StatusChange` says.
@@ -122,7 +123,7 @@ class Contact(models.Model):
     objects = ContactQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "lead"
+        verbose_name = _("lead")
         constraints = [
             # Deferred: within one statement a phone may pass from one lead to another.
             models.UniqueConstraint(
@@ -234,9 +235,11 @@ class Contact(models.Model):
         told = {
             "status": LeadStatus(current).label,
             "wanted": dict(LeadStatus.choices).get(to, to),
-            "allowed": ", ".join(LeadStatus(status).label for status in ALLOWED_MOVES[LeadStatus(current)]),
+            "allowed": ", ".join(
+                str(LeadStatus(status).label) for status in ALLOWED_MOVES[LeadStatus(current)]
+            ),
         }
-        return _("A lead that is %(status)s cannot become %(wanted)s. Allowed: %(allowed)s.") % told
+        return gettext("A lead that is %(status)s cannot become %(wanted)s. Allowed: %(allowed)s.") % told
 
 
 class StatusChangeQuerySet(models.QuerySet["StatusChange"]):

@@ -8,6 +8,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from contacts.models.contact import Contact
 from contacts.models.workspace import PhoneNumber, Workspace
@@ -138,8 +139,8 @@ class AutomationEvent(models.Model):
     """
 
     class Kind(models.TextChoices):
-        HANDOFF = "handoff", "Needs a human"
-        FAILED = "failed", "Automation failed"
+        HANDOFF = "handoff", _("Needs a human")
+        FAILED = "failed", _("Automation failed")
 
     kapso_conversation_id = models.CharField(max_length=128)
     execution_id = models.CharField(max_length=128)

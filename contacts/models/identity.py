@@ -12,6 +12,7 @@ from typing import Self
 from django.db import models
 from django.db.models import F, Func, OuterRef, Q, Subquery
 from django.db.models.functions import Greatest
+from django.utils.translation import gettext_lazy as _
 
 from contacts.models.contact import Contact
 from contacts.models.workspace import Workspace
@@ -36,9 +37,9 @@ class Identity(models.Model):
     """
 
     class Kind(models.TextChoices):
-        PHONE = "phone", "Phone"
-        USER = "user", "WhatsApp user ID"
-        LEAD = "lead", "Lead without either"
+        PHONE = "phone", _("Phone")
+        USER = "user", _("WhatsApp user ID")
+        LEAD = "lead", _("Lead without either")
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
     kind = models.CharField(max_length=5, choices=Kind)
@@ -51,8 +52,8 @@ class Identity(models.Model):
     is_sealed = models.BooleanField(default=False, db_default=False, editable=False)
     # Empty where the identity is known without having written or been written to. The newest time is that of events with
     # a time of their own; what else may be newer is in facts named `seen` (see IdentityQuerySet).
-    first_seen_at = models.DateTimeField("first seen", null=True)
-    last_seen_at = models.DateTimeField("last seen", null=True)
+    first_seen_at = models.DateTimeField(_("first seen"), null=True)
+    last_seen_at = models.DateTimeField(_("last seen"), null=True)
 
     objects = IdentityQuerySet.as_manager()
 
@@ -95,11 +96,11 @@ class IdentityLink(models.Model):
     """
 
     class Kind(models.TextChoices):
-        SEEN = "seen", "Seen together"
-        NAMED = "named", "Named together by messages"
-        CHANGED = "changed", "Changed"
-        MANUAL = "manual", "Merged by hand"
-        APART = "apart", "Told apart by hand"
+        SEEN = "seen", _("Seen together")
+        NAMED = "named", _("Named together by messages")
+        CHANGED = "changed", _("Changed")
+        MANUAL = "manual", _("Merged by hand")
+        APART = "apart", _("Told apart by hand")
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
     kind = models.CharField(max_length=7, choices=Kind)

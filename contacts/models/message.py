@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from contacts.models.contact import Contact
 from contacts.models.conversation import Conversation
@@ -38,16 +39,16 @@ class Message(models.Model):
     """
 
     class Direction(models.TextChoices):
-        INBOUND = "inbound", "From the customer"
-        OUTBOUND = "outbound", "From us"
+        INBOUND = "inbound", _("From the customer")
+        OUTBOUND = "outbound", _("From us")
 
     class Status(models.TextChoices):
-        RECEIVED = "received", "Received"
-        PENDING = "pending", "Pending"
-        SENT = "sent", "Sent"
-        FAILED = "failed", "Failed"
-        DELIVERED = "delivered", "Delivered"
-        READ = "read", "Read"
+        RECEIVED = "received", _("Received")
+        PENDING = "pending", _("Pending")
+        SENT = "sent", _("Sent")
+        FAILED = "failed", _("Failed")
+        DELIVERED = "delivered", _("Delivered")
+        READ = "read", _("Read")
 
     workspace = models.ForeignKey(
         Workspace, on_delete=models.PROTECT, db_index=False, related_name="messages"
@@ -64,7 +65,7 @@ class Message(models.Model):
     kapso_message_id = models.CharField("WAMID", max_length=255)
     direction = models.CharField(max_length=8, choices=Direction)
     # The provider's word, an open set (CONTRACT.md 9).
-    message_type = models.CharField("type", max_length=64, default="text", db_default="text")
+    message_type = models.CharField(_("type"), max_length=64, default="text", db_default="text")
     content = models.TextField(blank=True, default="", db_default="")
     content_before_edit = models.TextField(null=True, editable=False)
     payload = models.JSONField(default=dict, blank=True, db_default={})

@@ -10,6 +10,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from contacts.encryption import EncryptedTextField
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 class Role(models.TextChoices):
     """What a member may do in a workspace (contacts.rights)."""
 
-    OWNER = "owner", _("Owner")
+    # Not the one who answers a lead: other languages have another word for that.
+    OWNER = "owner", pgettext_lazy("role", "Owner")
     MANAGER = "manager", _("Manager")
     AGENT = "agent", _("Agent")
     VIEWER = "viewer", _("Viewer")
@@ -44,7 +46,7 @@ class WorkspaceQuerySet(models.QuerySet["Workspace"]):
 class Workspace(models.Model):
     """A team with its own leads. Nothing is shared between workspaces."""
 
-    name = models.CharField(max_length=255)
+    name = models.CharField(_("name"), max_length=255)
     slug = models.SlugField(max_length=100)
     members = models.ManyToManyField(
         settings.AUTH_USER_MODEL, through="Membership", related_name="workspaces", blank=True
@@ -68,6 +70,8 @@ class Workspace(models.Model):
     objects = WorkspaceQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("workspace")
+        verbose_name_plural = _("workspaces")
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["slug"], name="workspace_slug")]
 
@@ -87,7 +91,7 @@ class Membership(models.Model):
     given_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
-        verbose_name = "member"
+        verbose_name = _("member")
         constraints = [models.UniqueConstraint(fields=["workspace", "user"], name="membership_once")]
 
     def __str__(self) -> str:
@@ -102,26 +106,35 @@ class PhoneNumberQuerySet(models.QuerySet["PhoneNumber"]):
 class PhoneNumber(models.Model):
     """A WhatsApp business number of a workspace. Registered by the installation's superusers only."""
 
-    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="phone_numbers")
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.PROTECT, related_name="phone_numbers", verbose_name=_("workspace")
+    )
     phone_number_id = models.CharField(
-        "phone number ID",
+        _("phone number ID"),
         max_length=64,
         validators=[
-            RegexValidator(r"^[0-9]+\Z", "Digits only, some 15 of them: Meta's id, not the number itself.")
+            RegexValidator(r"^[0-9]+\Z", _("Digits only, some 15 of them: Meta's id, not the number itself."))
         ],
-        help_text="Meta's id of the number, as Kapso shows it under Phone numbers (not the number itself).",
+        help_text=_(
+            "Meta's id of the number, as Kapso shows it under Phone numbers (not the number itself)."
+        ),
     )
     display_phone_number = models.CharField(
-        "WhatsApp number", max_length=32, blank=True, default="", db_default=""
+        _("WhatsApp number"), max_length=32, blank=True, default="", db_default=""
     )
     webhook_secret = EncryptedTextField(
         blank=True,
         default="",
         db_default="",
-        help_text="The secret key of this number's webhook in Kapso. Several, separated by commas, while rotating.",
+        help_text=_(
+            "The secret key of this number's webhook in Kapso. Several, separated by commas, while rotating."
+        ),
     )
     is_active = models.BooleanField(
-        "active", default=True, db_default=True, help_text="Off: webhooks are stored but change nothing."
+        _("active"),
+        default=True,
+        db_default=True,
+        help_text=_("Off: webhooks are stored but change nothing."),
     )
     connected_at = models.DateTimeField(null=True, blank=True, editable=False)
     disconnected_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -132,7 +145,8 @@ class PhoneNumber(models.Model):
     objects = PhoneNumberQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "WhatsApp number"
+        verbose_name = _("WhatsApp number")
+        verbose_name_plural = _("WhatsApp numbers")
         ordering = ["workspace", "display_phone_number"]
         constraints = [models.UniqueConstraint(fields=["phone_number_id"], name="phone_number_once")]
 

@@ -15,6 +15,8 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from contacts import showing
 from contacts.admin.tenancy import CappedList, MemberAdmin
@@ -81,7 +83,7 @@ class DeliveryAdmin(MemberAdmin):
                 )
             },
         ),
-        ("Identity", {"fields": ("idempotency_key", "body_sha256", "duplicates")}),
+        (_("Identity"), {"fields": ("idempotency_key", "body_sha256", "duplicates")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -106,14 +108,14 @@ class DeliveryAdmin(MemberAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         ask_for_retries(request)  # a number that is quiet gets no webhook that would see what is due
-        context = {"title": "Deliveries", "alerts": alerts_for(request)}
+        context = {"title": _("Deliveries"), "alerts": alerts_for(request)}
         return super().changelist_view(request, context | (extra_context or {}))
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         delivery = kwargs["obj"]
         body = readable_body(delivery)
         context |= {
-            "title": delivery.event or "Delivery",
+            "title": delivery.event or _("Delivery"),
             "body": body[:LONGEST_BODY],
             "body_rest": max(0, len(body) - LONGEST_BODY),
             "problem": telling_line(delivery.error, delivery.error),
@@ -156,18 +158,21 @@ class DeliveryAdmin(MemberAdmin):
         delivery = get_object_or_404(self.get_queryset(request).only("pk"), pk=delivery_id)
         return preview_page(self, request, [delivery.pk], single=delivery.pk)
 
-    @admin.action(description="Preview replay")
+    @admin.action(description=_("Preview replay"))
     def preview(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> HttpResponse | None:
         """What a replay of these would change, before anything is written; from there it is one click."""
         return preview_chosen(self, request, deliveries)
 
-    @admin.action(description="Replay")
+    @admin.action(description=_("Replay"))
     def replay(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
         """The same way as a webhook that arrives; what came of it is counted, not hoped for."""
         cleared = deliveries.without_bodies().count()  # type: ignore[attr-defined]
         chosen = list(deliveries.order_by("id").values_list("pk", flat=True)[: MOST_REPLAYED + 1])
         if len(chosen) > MOST_REPLAYED:
-            advice = f"That is too much for one page: choose up to {MOST_REPLAYED}, or run manage.py replay_webhooks."
+            advice = gettext("That is too much for one page: choose up to %(most)s, or run %(command)s.") % {
+                "most": MOST_REPLAYED,
+                "command": "manage.py replay_webhooks",
+            }
             self.message_user(request, advice, messages.ERROR)
             return
         if len(chosen) > cleared:
@@ -175,31 +180,31 @@ class DeliveryAdmin(MemberAdmin):
         if cleared:
             self.message_user(request, cannot_be_replayed(cleared), messages.WARNING)
 
-    @admin.display(description="Received")
+    @admin.display(description=_("Received"))
     def received(self, delivery: WebhookDelivery) -> str:
         return showing.relative_time(delivery.received_at)
 
-    @admin.display(description="Event")
+    @admin.display(description=_("Event"))
     def event_shown(self, delivery: WebhookDelivery) -> str:
-        return delivery.event.removeprefix("whatsapp.") or "unknown"
+        return delivery.event.removeprefix("whatsapp.") or gettext("unknown")
 
-    @admin.display(description="Number")
+    @admin.display(description=_("Number"))
     def number(self, delivery: WebhookDelivery) -> str:
-        return delivery.phone_number_id or "none named"
+        return delivery.phone_number_id or gettext("none named")
 
-    @labelled(COLOURS, "Outcome")
+    @labelled(COLOURS, _("Outcome"))
     def outcome(self, delivery: WebhookDelivery) -> tuple[str, str]:
         return delivery.status, delivery.get_status_display()
 
-    @admin.display(description="Problem")
+    @admin.display(description=_("Problem"))
     def problem(self, delivery: Any) -> SafeString:
         return format_html("<bdi>{}</bdi>", telling_line(delivery.error_start, delivery.error_end))
 
-    @admin.display(description="Received")
+    @admin.display(description=_("Received"))
     def received_exactly(self, delivery: WebhookDelivery) -> str:
         return showing.exact_time(delivery.received_at)
 
-    @admin.display(description="Last processed")
+    @admin.display(description=_("Last processed"))
     def processed_exactly(self, delivery: WebhookDelivery) -> str:
         return showing.exact_time(delivery.processed_at)
 
@@ -209,7 +214,7 @@ def _days_kept(delivery: WebhookDelivery) -> str:
     if delivery.body_cleared_at is None:
         return ""
     days = (delivery.body_cleared_at - delivery.received_at).days
-    return f"{days} day{'' if days == 1 else 's'}"
+    return ngettext("%d day", "%d days", days) % days
 
 
 def telling_line(start: str, end: str) -> str:
@@ -222,7 +227,7 @@ def telling_line(start: str, end: str) -> str:
 def readable_body(delivery: WebhookDelivery) -> str:
     """Indented JSON where it is JSON; else the text, with replacements for what is none."""
     if delivery.unparseable:
-        return delivery.raw_body.decode(errors="replace") or "Empty"
+        return delivery.raw_body.decode(errors="replace") or gettext("Empty")
     try:
         text = json.dumps(delivery.payload, ensure_ascii=False, indent=2)
     except (ValueError, RecursionError):

@@ -8,6 +8,8 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from contacts.admin.tenancy import user_of
 from contacts.admin.unfolded import DropdownFilter
@@ -36,18 +38,18 @@ EVENTS = (
 
 
 class StatusFilter(DropdownFilter):
-    title = "status"
+    title = _("status")
     parameter_name = "status"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
-        return list(Status.choices)
+        return [(value, str(label)) for value, label in Status.choices]
 
     def queryset(self, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
         return rows.filter(status=self.value()) if self.value() in Status.values else rows
 
 
 class EventFilter(DropdownFilter):
-    title = "event"
+    title = _("event")
     parameter_name = "event"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
@@ -58,14 +60,17 @@ class EventFilter(DropdownFilter):
 
 
 class NumberFilter(DropdownFilter):
-    title = "number"
+    title = _("number")
     parameter_name = "number"
 
     def lookups(self, request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
         numbers = PhoneNumber.objects.for_user(user_of(request)).defer("webhook_secret")
         found = [(number.phone_number_id, str(number)) for number in numbers]
         if user_of(request).is_superuser:
-            found += [(number, f"{number} (not registered)") for number, _ in missing_numbers(request)]
+            found += [
+                (number, gettext("%(number)s (not registered)") % {"number": number})
+                for number, _ in missing_numbers(request)
+            ]
         return found
 
     def queryset(self, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -76,17 +81,17 @@ class NumberFilter(DropdownFilter):
 
 
 class ReceivedFilter(DropdownFilter):
-    title = "time"
+    title = _("time")
     parameter_name = "within"
     HOURS = {
-        "1": "The last hour",
-        "24": "The last 24 hours",
-        "168": "The last 7 days",
-        "720": "The last 30 days",
+        "1": _("The last hour"),
+        "24": _("The last 24 hours"),
+        "168": _("The last 7 days"),
+        "720": _("The last 30 days"),
     }
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[Any, str]]:
-        return list(self.HOURS.items())
+        return [(hours, str(label)) for hours, label in self.HOURS.items()]
 
     def queryset(self, _request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
         hours = self.value()

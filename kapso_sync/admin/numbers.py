@@ -9,6 +9,8 @@ from django.contrib import admin, messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from contacts.admin.tenancy import SuperuserAdmin
 from contacts.admin.unfolded import PasswordInput
@@ -27,12 +29,15 @@ class NumberForm(forms.ModelForm):  # type: ignore[type-arg]
     """The secret goes in and never comes out again."""
 
     webhook_secret = forms.CharField(
-        required=False, label="Webhook secret", widget=PasswordInput(attrs={"autocomplete": "new-password"})
+        required=False,
+        label=gettext_lazy("Webhook secret"),
+        widget=PasswordInput(attrs={"autocomplete": "new-password"}),
     )
 
     class Meta:
         model = PhoneNumber
         fields = ("workspace", "display_phone_number", "phone_number_id", "webhook_secret", "is_active")
+        labels = {"workspace": gettext_lazy("Workspace")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -42,12 +47,12 @@ class NumberForm(forms.ModelForm):  # type: ignore[type-arg]
         field.help_text = self._advice()
 
     def _advice(self) -> str:
-        rotating = "Two, separated by a comma, are accepted while you change it."
+        rotating = _("Two, separated by a comma, are accepted while you change it.")
         if isinstance(self.stored_secret, Undecryptable):
-            return "The stored secret cannot be read with the present ENCRYPTION_KEYS: enter it again."
+            return _("The stored secret cannot be read with the present ENCRYPTION_KEYS: enter it again.")
         if self.stored_secret:
-            return f"A secret is stored. Leave this empty to keep it. {rotating}"
-        return f"The secret key of this number's webhook in Kapso. {rotating}"
+            return " ".join([_("A secret is stored. Leave this empty to keep it."), rotating])
+        return " ".join([_("The secret key of this number's webhook in Kapso."), rotating])
 
     def clean_webhook_secret(self) -> str:
         typed: str = self.cleaned_data["webhook_secret"]
@@ -74,7 +79,7 @@ class NumberAdmin(SuperuserAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        return super().changelist_view(request, {"title": "WhatsApp numbers"} | (extra_context or {}))
+        return super().changelist_view(request, {"title": _("WhatsApp numbers")} | (extra_context or {}))
 
     def changeform_view(
         self,
@@ -106,13 +111,15 @@ class NumberAdmin(SuperuserAdmin):
         waiting = WebhookDelivery.objects.waiting_for(number).with_bodies()
         if waiting.count() > MOST_AT_ONCE or sum(waiting.values_list(BODY_LENGTH, flat=True)) > BATCH_BYTES:
             ask_for_retries(request)
-            text = f"{waiting.count()} webhooks waited for this number: they are being brought in."
+            text = _("%(count)s webhooks waited for this number: they are being brought in.") % {
+                "count": waiting.count()
+            }
             self.message_user(request, text, messages.SUCCESS)
         else:
             replay_and_say(self, request, waiting)
 
-    @admin.display(description="Kapso says")
+    @admin.display(description=gettext_lazy("Kapso says"))
     def connection(self, number: PhoneNumber) -> str:
         if not number.is_connected:
-            return "Removed"
-        return "Connected" if number.was_connected else "Nothing yet"
+            return _("Removed")
+        return _("Connected") if number.was_connected else _("Nothing yet")

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.http import HttpRequest
+from django.utils.translation import ngettext
 
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
 from kapso_sync.patience import TooBusy
@@ -33,6 +34,7 @@ def _say(model_admin: admin.ModelAdmin[Any], request: HttpRequest, outcomes: Cou
     found = ", ".join(f"{count} {str(labels[status]).lower()}" for status, count in outcomes.most_common())
     level = messages.WARNING if {Status.FAILED, Status.UNROUTABLE} & set(outcomes) else messages.SUCCESS
     total = outcomes.total()
-    model_admin.message_user(
-        request, f"Replayed {total} deliver{'y' if total == 1 else 'ies'}: {found}.", level
+    text = ngettext(
+        "Replayed %(total)s delivery: %(found)s.", "Replayed %(total)s deliveries: %(found)s.", total
     )
+    model_admin.message_user(request, text % {"total": total, "found": found}, level)

@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
 
 from contacts.facts import as_json
 from contacts.models import Workspace
@@ -38,19 +39,25 @@ class WebhookDelivery(models.Model):
     """One signed POST. The body is never changed, so it can be replayed; the same body under the same key is one row."""
 
     class Status(models.TextChoices):
-        RECEIVED = "received", "Received"
-        PROCESSED = "processed", "Processed"
-        IGNORED = "ignored", "Ignored"
-        UNROUTABLE = "unroutable", "Number not registered"
-        FAILED = "failed", "Failed"
+        RECEIVED = "received", _("Received")
+        PROCESSED = "processed", _("Processed")
+        IGNORED = "ignored", _("Ignored")
+        UNROUTABLE = "unroutable", _("Number not registered")
+        FAILED = "failed", _("Failed")
 
     received_at = models.DateTimeField(default=timezone.now)
     idempotency_key = models.CharField(max_length=255, blank=True, default="", db_default="")
-    event = models.CharField(max_length=100, blank=True, default="", db_default="")
+    event = models.CharField(_("event"), max_length=100, blank=True, default="", db_default="")
     # Meta's id of the first number that the body names; text, because that number may not be registered here.
     phone_number_id = models.CharField(max_length=64, blank=True, default="", db_default="")
     workspace = models.ForeignKey(
-        Workspace, null=True, blank=True, on_delete=models.PROTECT, db_index=False, related_name="+"
+        Workspace,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("workspace"),
     )
     headers = models.JSONField(default=dict, blank=True, db_default={})
     body = models.BinaryField()
@@ -58,11 +65,11 @@ class WebhookDelivery(models.Model):
     # The numbers that the signature speaks for; empty for all of them (a project-wide secret).
     served_numbers = ArrayField(models.CharField(max_length=64), null=True, blank=True)
     status = models.CharField(
-        max_length=10, choices=Status, default=Status.RECEIVED, db_default=Status.RECEIVED
+        _("status"), max_length=10, choices=Status, default=Status.RECEIVED, db_default=Status.RECEIVED
     )
     error = models.TextField(blank=True, default="", db_default="")
-    attempts = models.PositiveIntegerField(default=0, db_default=0)
-    duplicates = models.PositiveIntegerField(default=0, db_default=0)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0, db_default=0)
+    duplicates = models.PositiveIntegerField(_("duplicates"), default=0, db_default=0)
     processed_at = models.DateTimeField(null=True, blank=True)
     code_version = models.CharField(max_length=40, blank=True, default="", db_default="")
     # Failed attempts in a row: the pauses before the next ones grow with them (kapso_sync.outcomes).
@@ -80,8 +87,8 @@ class WebhookDelivery(models.Model):
     objects = WebhookDeliveryQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "delivery"
-        verbose_name_plural = "deliveries"
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
         constraints = [
             # Also finds the byte-equal twins of a body.
             models.UniqueConstraint(

@@ -3,7 +3,12 @@
   "use strict";
   // The zone that somebody chose in their preferences counts more than the browser's.
   const timeZone = document.cookie.match(/(?:^|; )chosen_zone="?([^;"]+)/)?.[1];
-  const format = (options) => new Intl.DateTimeFormat(undefined, { ...options, timeZone });
+  // In the language of the page; of its countries the one that the browser prefers.
+  const language = document.documentElement.lang;
+  const preferred = navigator.languages.find((each) => each.split("-")[0] === language.split("-")[0]);
+  const locale = preferred || language || undefined;
+  window.leadcrm = { ...window.leadcrm, locale };
+  const format = (options) => new Intl.DateTimeFormat(locale, { ...options, timeZone });
   const full = format({ dateStyle: "medium", timeStyle: "short" });
   const clock = format({ hour: "2-digit", minute: "2-digit" });
 
@@ -22,7 +27,7 @@
       const field = document.getElementById(button.dataset.copies);
       field.select();
       await navigator.clipboard?.writeText(field.value);
-      button.textContent = "Copied";
+      button.textContent = button.dataset.copied;
     });
   }
 

@@ -2,7 +2,7 @@
 // Works without: the link to older messages opens a page of them, and times are those of the user's setting.
 (() => {
   "use strict";
-  const day = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", year: "numeric" });
+  const day = new Intl.DateTimeFormat(window.leadcrm?.locale, { weekday: "short", day: "numeric", month: "short", year: "numeric" });
 
   function drawDays(talk) {
     talk.querySelectorAll(".talk-day").forEach((line) => line.remove());
