@@ -156,6 +156,7 @@ def bulk_of(lead: Contact) -> BulkChange:
 
 def filter_of(lead: Contact) -> SavedFilter:
     query = f"owner=me&q={SavedFilter.objects.count()}"
+    assert lead.owner
     return SavedFilter.objects.create(workspace=lead.workspace, by=lead.owner, name=query, query=query)
 
 
