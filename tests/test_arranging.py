@@ -95,7 +95,7 @@ def test_leads_that_are_busy_are_said_to_be(
     tag = Tag.objects.create(workspace=lima, name="warm")
     monkeypatch.setattr("contacts.arranging.delete_tag", busy)
     done = olga.post(page(lima, "tags", tag.pk, "delete"), follow=True)
-    assert "Nothing was changed: try again in a moment." in said(done)
+    assert "Nothing was changed. Please try again." in said(done)
 
 
 def test_an_owner_does_not_change_the_slug(lima: Workspace, olga: Client) -> None:
