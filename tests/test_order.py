@@ -267,3 +267,35 @@ def test_what_was_ever_told_as_a_revoke_is_one(two_numbers: dict[str, PhoneNumbe
         assert state_after([[event] for event in order], two_numbers) == expected
     _apply(events, two_numbers)
     assert Message.objects.get(kapso_message_id="wamid.A1").content == ""
+
+
+def test_a_system_line_finds_the_lead_that_a_message_makes_by_its_session_alone(
+    two_numbers: dict[str, PhoneNumber],
+) -> None:
+    by_id = Person(user_id="PE.3")
+    session = Session(kapso_id="session", status="active", at=START)
+    told = SessionTold(number=NUMBERS[0], session=session, person=by_id)
+    line = ours(direction="inbound", wamid="wamid.line", message_type="system", person=by_id)
+    nameless = ours(direction="inbound", wamid="wamid.text", person=Person(), session=session)
+    events: list[Event] = [told, line, replace(line, number=NUMBERS[1]), nameless]
+    expected = state_after([events], two_numbers)
+    for order in permutations(events):
+        assert state_after([[event] for event in order], two_numbers) == expected
+    _apply(events, two_numbers)
+    assert Contact.objects.living().get().messages.count() == 3
+
+
+def test_whom_a_system_line_names_counts_once_it_turns_out_to_be_a_message(
+    two_numbers: dict[str, PhoneNumber],
+) -> None:
+    """Only then is it evidence that the phone was this user id's."""
+    by_phone = Person(phone=ANA.phone)
+    known = ours(direction="inbound", wamid="wamid.known", person=by_phone)
+    line = ours(message_type="system", person=replace(by_phone, user_id="PE.7"))
+    message = ours(person=by_phone)
+    events: list[Event] = [known, line, message]
+    expected = state_after([events], two_numbers)
+    for order in permutations(events):
+        assert state_after([[event] for event in order], two_numbers) == expected
+    _apply(events, two_numbers)
+    assert Contact.objects.living().get().business_scoped_user_id == "PE.7"

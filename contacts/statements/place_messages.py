@@ -8,10 +8,16 @@ WITH ask AS MATERIALIZED (
     SELECT row.* FROM jsonb_to_recordset(%s::jsonb) AS row (
         idx int, workspace_id bigint, number_id bigint, wamid text, direction text, phone text, user_id text,
         session text, at timestamptz, phone_rank text, user_rank text, session_rank text, is_told boolean, makes_person boolean)
+), named AS (
+    SELECT workspace_id, phone, user_id FROM ask WHERE COALESCE(phone, user_id) IS NOT NULL
+    UNION
+    -- By its session alone; once the session has a thread, nobody waits for that person any more.
+    SELECT ask.workspace_id, s.phone, s.user_id FROM ask JOIN contacts_kapsosession s
+        ON s.phone_number_id = ask.number_id AND s.kapso_conversation_id = ask.session AND s.conversation_id IS NULL
+    WHERE ask.session <> '' AND COALESCE(ask.phone, ask.user_id) IS NULL
 ), at_number AS (
-    SELECT DISTINCT ask.workspace_id, n.id AS number_id, ask.phone, ask.user_id
-    FROM ask JOIN contacts_phonenumber n USING (workspace_id)
-    WHERE COALESCE(ask.phone, ask.user_id) IS NOT NULL
+    SELECT named.workspace_id, n.id AS number_id, named.phone, named.user_id
+    FROM named JOIN contacts_phonenumber n USING (workspace_id)
 ), merged AS (
     SELECT 'ask' AS what, ask.idx, COALESCE(m.workspace_id, ask.workspace_id) AS workspace_id, ask.number_id,
            m.id AS message_id,
@@ -26,7 +32,11 @@ WITH ask AS MATERIALIZED (
            -- As WRITE_MESSAGES will have it: its `_fate`.
            COALESCE(r.sent_at, LEAST(m.earliest_at, ask.at, r.accepted_at, r.failed_at, r.delivered_at, r.read_at,
                                      r.played_at)) AS at,
-           m.contact_id, m.conversation_id, m.phone AS old_phone, m.user_id AS old_user, m.sent_at AS old_at
+           m.contact_id, m.conversation_id,
+           -- Whom it named as evidence: a mere system line was none.
+           CASE WHEN m.message_type <> 'system' OR m.told ? 'person' THEN m.phone END AS old_phone,
+           CASE WHEN m.message_type <> 'system' OR m.told ? 'person' THEN m.user_id END AS old_user,
+           m.sent_at AS old_at
     FROM ask
     LEFT JOIN contacts_message m
         ON ask.wamid <> '' AND m.phone_number_id = ask.number_id AND m.kapso_message_id = ask.wamid
