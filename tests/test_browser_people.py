@@ -57,7 +57,10 @@ def of(workspace: Workspace, what: str) -> str:
     return f"/admin/contacts/workspace/{workspace.pk}/{what}/"
 
 
-def test_an_owner_invites_somebody_who_joins(page: Page, lima: Workspace, browser: Browser) -> None:
+def test_an_owner_invites_somebody_who_joins(
+    page: Page, lima: Workspace, browser: Browser, live_server: Any, settings: Any
+) -> None:
+    settings.SITE_URL = live_server.url
     page.goto(of(lima, "members"))
     page.get_by_label("E-mail").fill("nina@crm.test")
     page.get_by_label("Role").last.select_option("manager")
