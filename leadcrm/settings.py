@@ -251,6 +251,7 @@ UNFOLD = {
     "SITE_TITLE": "leadcrm",
     "SITE_HEADER": "leadcrm",
     "SITE_SYMBOL": "forum",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _asset("favicon.svg")}],
     "SITE_URL": None,  # there is no other site to view
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "leadcrm.admin.dashboard",

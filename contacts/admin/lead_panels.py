@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from contacts import lead_history, showing
 from contacts.cards import Card, ad_of
+from contacts.lead_rows import COLOURS
 from contacts.lead_views import CLOSING, WINDOW, has_written_again, is_aside
 from contacts.models import Contact, CustomField, LeadStatus
 from contacts.models.contact import ALLOWED_MOVES
@@ -19,14 +20,6 @@ from contacts.preview import one_line, shorten
 from contacts.replies import addresses_of
 from contacts.suggesting import suggestions_for
 from contacts.surroundings import MOST_CHOICES, Member, Surroundings, Thread, members_like
-
-COLOURS = {
-    LeadStatus.NEW: "info",
-    LeadStatus.QUALIFIED: "warning",
-    LeadStatus.CONTACTED: "primary",
-    LeadStatus.CONVERTED: "success",
-    LeadStatus.ARCHIVED: "",
-}
 
 
 @dataclass(frozen=True, slots=True)
