@@ -40,14 +40,23 @@ STORE = f"""
 INSERT INTO kapso_sync_webhookdelivery AS known (
     received_at, idempotency_key, event, phone_number_id, workspace_id, headers, body, body_sha256, served_numbers,
     status, error, attempts, processed_at, code_version, failures, next_retry_at, waits_for)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 1, %s, %s, %s, now() + make_interval(secs => %s), %s)
+SELECT received_at, idempotency_key, event, phone_number_id, workspace_id, headers, body, body_sha256,
+    CASE WHEN served IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(served)) END,
+    status, error, 1, processed_at, code_version, failures, now() + make_interval(secs => pause),
+    CASE WHEN waits IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(waits)) END
+FROM unnest(
+    %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::jsonb[], %s::bytea[], %s::text[],
+    %s::jsonb[], %s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::smallint[], %s::float8[], %s::jsonb[]
+) AS told (
+    received_at, idempotency_key, event, phone_number_id, workspace_id, headers, body, body_sha256, served, status,
+    error, processed_at, code_version, failures, pause, waits)
 ON CONFLICT (phone_number_id, body_sha256, idempotency_key) DO UPDATE SET duplicates = known.duplicates + 1,
     served_numbers = CASE
         WHEN known.status NOT IN ('received', 'failed') OR known.served_numbers IS NULL THEN known.served_numbers
         WHEN EXCLUDED.served_numbers IS NOT NULL
         THEN ARRAY(SELECT unnest(known.served_numbers) UNION SELECT unnest(EXCLUDED.served_numbers) ORDER BY 1)
     END
-RETURNING id, xmax = 0, status, attempts, received_at, served_numbers,
+RETURNING phone_number_id, body_sha256, idempotency_key, id, xmax = 0, status, attempts, received_at, served_numbers,
     LEAST(received_at, (
         SELECT min(twin.received_at) FROM kapso_sync_webhookdelivery twin
         WHERE twin.phone_number_id = known.phone_number_id AND twin.body_sha256 = known.body_sha256)),

@@ -6,7 +6,7 @@ Take what the deliveries tell (kapso_sync.parts), apply all of it at once (conta
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -37,15 +37,13 @@ PRECEDENCE = (Status.FAILED, Status.UNROUTABLE, Status.PROCESSED, Status.IGNORED
 ATTEMPTS = 5
 
 
-def receive(delivery: WebhookDelivery, numbers: Iterable[PhoneNumber]) -> None:
-    """Store a delivery and bring what it tells into the CRM; both become visible together.
+def receive(deliveries: Sequence[WebhookDelivery], numbers: Iterable[PhoneNumber]) -> None:
+    """Store deliveries and bring what they tell into the CRM; all of it becomes visible together.
 
-    A copy of one that is here already changes nothing, unless that one failed: then this is its next try. Raises only
-    when the delivery could not even be stored.
+    No two of them have the same `key`. A copy of one that is here already changes nothing, unless that one failed:
+    then this is its next try. Raises only when they could not even be stored, and then none of them is.
     """
-    batch = Batch([delivery], numbers, is_new=True)
-    batch.process()
-    counting.arrived(delivery, batch.parts)
+    Batch(deliveries, numbers, is_new=True).process()
 
 
 def replay(deliveries: Sequence[WebhookDelivery]) -> list[WebhookDelivery]:
@@ -86,7 +84,8 @@ class Batch:
         stage: Stage | None = None,
     ) -> None:
         self.stage = stage
-        self.deliveries = deliveries
+        self.all = deliveries
+        self.deliveries = deliveries  # those of which something is to be applied
         if stage:
             for delivery in deliveries:
                 delivery.note_applied(delivery.status, delivery.waits_for)
@@ -100,10 +99,14 @@ class Batch:
         try:
             self._commit()
         except Exception as error:
-            if connection.connection is None or (self.is_new and self.deliveries[0].pk is None):
+            if connection.connection is None or (self.is_new and self.all[0].pk is None):
                 raise  # no database, or not even stored: nothing that a further try would change in time
             self._commit_what_works(error)
         self._log()
+        if self.is_new:
+            mine = _by_delivery(self.parts)
+            for delivery in self.all:
+                counting.arrived(delivery, mine[id(delivery)])
 
     def _commit(self) -> None:
         alone = False
@@ -130,6 +133,9 @@ class Batch:
                 return
 
     def _commit_what_works(self, error: Exception) -> None:
+        if timed_out(error) and len(groups := self._by_workspace()) > 1:
+            self._process_apart(groups)  # only one of them need wait for whoever keeps that lock
+            return
         logger.error("A delivery cannot be applied: %s. It is kept as failed.", type(error).__name__)
         try:
             with transaction.atomic():
@@ -147,20 +153,29 @@ class Batch:
 
         Unless that is for a lock that somebody keeps: each would wait for it, and all are tried again soon anyway.
         """
-        if len(self.deliveries) > 1 and not timed_out(error):
-            each = [
-                Batch([delivery], self.numbers.values(), is_new=self.is_new, stage=self.stage)
-                for delivery in self.deliveries
-            ]
-            for batch in each:
-                batch.process()
-            self.deliveries, self.parts = [one for batch in each for one in batch.deliveries], []
+        if len(self.all) > 1 and not timed_out(error):
+            self._process_apart([[delivery] for delivery in self.all])
             return
         with transaction.atomic():
             if self._begin():
                 for part in self._applicable:
                     part.failed(error, met_others=met_others(error))
                 self._save()
+
+    def _by_workspace(self) -> list[list[WebhookDelivery]]:
+        mine = _by_delivery(self.parts)
+        groups: dict[frozenset[int], list[WebhookDelivery]] = {}
+        for delivery in self.all:
+            around = frozenset(part.number.workspace_id for part in mine[id(delivery)] if part.number)
+            groups.setdefault(around, []).append(delivery)
+        return list(groups.values())
+
+    def _process_apart(self, groups: Iterable[list[WebhookDelivery]]) -> None:
+        each = [Batch(group, self.numbers.values(), is_new=self.is_new, stage=self.stage) for group in groups]
+        for batch in each:
+            batch.process()
+        self.deliveries = [one for batch in each for one in batch.deliveries]
+        self.all, self.parts = [], []  # they have told of theirs
 
     def _lock_alone(self) -> None:
         """Every workspace that applying, or sealing what the bodies tell, may want alone; at once and in order."""
@@ -198,25 +213,31 @@ class Batch:
 
     def _begin(self) -> bool:
         """Normalise and, if new, store; False if there is nothing left to do."""
-        if not self.is_new and not self.stage:
+        if self.is_new:
+            self.deliveries = self.all
+        elif not self.stage:
             self.deliveries = WebhookDelivery.objects.lock_to_replay(self.deliveries)
         self.parts = self._normalise()
         for delivery in self.deliveries:
             delivery.is_just_stored = False
         if self.stage:
             self.stage.enter([(part.number, event) for part in self._applicable for event in part.events])
-        if not self.is_new:
-            return True
-        (delivery,) = self.deliveries
-        delivery.pk = None
-        received_at, served = delivery.received_at, delivery.served_numbers
-        self._conclude(delivery)
-        if not delivery.store() and delivery.status not in (Status.FAILED, Status.RECEIVED):
-            self.parts = []
-            return False
-        if delivery.earliest_received_at != received_at or delivery.served_numbers != served:
+        return not self.is_new or self._store()
+
+    def _store(self) -> bool:
+        """False where all of them were here already, and none is to be tried again."""
+        came = [(delivery.received_at, delivery.served_numbers) for delivery in self.all]
+        mine = _by_delivery(self.parts)
+        for delivery in self.all:
+            delivery.pk = None
+            _conclude(delivery, mine[id(delivery)])
+        WebhookDelivery.store(self.all)
+        self.deliveries = [delivery for delivery in self.all if delivery.is_to_apply]
+        if len(self.deliveries) < len(self.all) or came != [
+            (delivery.earliest_received_at, delivery.served_numbers) for delivery in self.all
+        ]:
             self.parts = self._normalise()
-        return True
+        return bool(self.deliveries)
 
     def _normalise(self) -> list[Part]:
         return parts_of(self.deliveries, self.numbers)
@@ -224,9 +245,10 @@ class Batch:
     def _save(self) -> None:
         """Save the outcomes; of a delivery that was just stored only if it came out differently than foreseen."""
         changed = []
+        mine = _by_delivery(self.parts)
         for delivery in self.deliveries:
             foreseen = (delivery.status, delivery.error)
-            self._conclude(delivery)
+            _conclude(delivery, mine[id(delivery)])
             if not (delivery.is_just_stored and (delivery.status, delivery.error) == foreseen):
                 changed.append(delivery)
         if self.stage:
@@ -235,20 +257,6 @@ class Batch:
         if changed:
             WebhookDelivery.objects.save_outcomes(changed)
         clearing.forget_the_erased(self.deliveries, self.parts)
-
-    def _conclude(self, delivery: WebhookDelivery) -> None:
-        mine = [part for part in self.parts if part.delivery is delivery]
-        delivery.status = min((part.status for part in mine), key=PRECEDENCE.index, default=Status.IGNORED)
-        reasons = dict.fromkeys(part.reason for part in mine if part.reason)
-        delivery.error = "\n".join(reasons) or ("" if mine else "There is nothing in it.")
-        workspaces = {part.number.workspace_id for part in mine if part.number}
-        # A body that speaks of several workspaces is shown to none of them.
-        delivery.workspace_id = workspaces.pop() if len(workspaces) == 1 else None
-        delivery.processed_at = timezone.now()
-        delivery.code_version = settings.CODE_VERSION
-        delivery.waits_for = sorted({part.waits_for for part in mine} - {""}) or None
-        failed = [part for part in mine if part.status == Status.FAILED]
-        delivery.met_others = all(part.met_others for part in failed)
 
     def _log(self) -> None:
         """One line for each message: never its text, a name or a phone."""
@@ -264,6 +272,29 @@ class Batch:
                         message.wamid,
                         part.delivery.pk,
                     )
+
+
+def _by_delivery(parts: Iterable[Part]) -> dict[int, list[Part]]:
+    """By the instance: as long as it is not stored, a delivery has no id of its own."""
+    mine: dict[int, list[Part]] = defaultdict(list)
+    for part in parts:
+        mine[id(part.delivery)].append(part)
+    return mine
+
+
+def _conclude(delivery: WebhookDelivery, parts: list[Part]) -> None:
+    """What its parts come to, as the outcome of the delivery."""
+    delivery.status = min((part.status for part in parts), key=PRECEDENCE.index, default=Status.IGNORED)
+    reasons = dict.fromkeys(part.reason for part in parts if part.reason)
+    delivery.error = "\n".join(reasons) or ("" if parts else "There is nothing in it.")
+    workspaces = {part.number.workspace_id for part in parts if part.number}
+    # A body that speaks of several workspaces is shown to none of them.
+    delivery.workspace_id = workspaces.pop() if len(workspaces) == 1 else None
+    delivery.processed_at = timezone.now()
+    delivery.code_version = settings.CODE_VERSION
+    delivery.waits_for = sorted({part.waits_for for part in parts} - {""}) or None
+    failed = [part for part in parts if part.status == Status.FAILED]
+    delivery.met_others = all(part.met_others for part in failed)
 
 
 def _apply(parts: list[Part], *, alone: bool, erased: Tombstones) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
-from django.db import connection
 from django.http.request import UnreadablePostError
 from django.utils import timezone
 from rest_framework.exceptions import APIException
@@ -18,17 +18,18 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from contacts.models import PhoneNumber
-from kapso_sync import counting, sync
+from kapso_sync import counting
 from kapso_sync.afterwards import ask_for_retries, ask_for_turns
+from kapso_sync.arrivals import Arrival, entrance
 from kapso_sync.formats.reading import clean_text
 from kapso_sync.models import WebhookDelivery
-from kapso_sync.signature import BadSignature, SecretUnreadable, served_numbers
+from kapso_sync.signature import BadSignature, SecretUnreadable
 
 logger = logging.getLogger(__name__)
 
 
-# A body that names more numbers than anybody has is not asked about: only a project-wide secret can have signed it.
-MOST_NUMBERS = 1000
+# Where a server that knows turns says how to step aside for others (leadcrm.turns).
+ASIDE = "leadcrm.aside"
 
 
 class AlwaysJson(DefaultContentNegotiation):
@@ -64,14 +65,11 @@ class KapsoWebhookView(APIView):
         body = _read(request)
         headers = {name: clean_text(value) for name, value in request.headers.items()}
         delivery = self.delivery = WebhookDelivery.of(body, headers, received_at=timezone.now())
-        try:
-            numbers = self.numbers = _candidates(delivery)
-            delivery.served_numbers = _verify(request, body, numbers)
-            sync.receive(delivery, numbers)
-        except APIException:
-            raise
-        except Exception as error:
-            raise _not_stored() from error
+        arrival = Arrival(delivery, request.headers.get("X-Webhook-Signature", ""))
+        entrance.receive(arrival, aside=request.META.get(ASIDE, nullcontext))
+        self.numbers = arrival.numbers
+        if arrival.error:
+            raise _refusal(arrival, request) from arrival.error
         return Response({"status": delivery.status, "delivery": delivery.pk})
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
@@ -102,32 +100,15 @@ def _read(request: Request) -> bytes:
         raise Refused(400, "The connection closed before the body was complete.") from error
 
 
-def _not_stored() -> Refused:
-    logger.exception("a webhook could not be stored: Kapso is asked to send it again")
-    connection.close_at = 0  # with this request: it may lead to a server that has become read-only
-    return Refused(503, "Could not be stored just now. Send it again.")
-
-
-def _candidates(delivery: WebhookDelivery) -> list[PhoneNumber]:
-    """The numbers whose secrets may have signed this: the body is read for nothing else before it is trusted."""
-    named = delivery.numbers_named[:MOST_NUMBERS]
-    numbers = PhoneNumber.objects.select_related("workspace")
-    return list(numbers.filter(phone_number_id__in=named) if named else numbers.exclude(webhook_secret=""))
-
-
-def _verify(request: Request, body: bytes, numbers: list[PhoneNumber]) -> list[str] | None:
-    signature = request.headers.get("X-Webhook-Signature", "")
-    try:
-        return served_numbers(body, signature, numbers)
-    except BadSignature as error:
-        logger.warning(
-            "refused a webhook: not signed with a secret of ours (from %s)", request.META.get("REMOTE_ADDR")
-        )
-        if not signature:
-            raise Refused(401, "There is no X-Webhook-Signature.") from error
-        raise Refused(
-            401, "The signature matches no secret of this number, nor a project-wide one."
-        ) from error
-    except SecretUnreadable as error:
+def _refusal(arrival: Arrival, request: Request) -> Refused:
+    if isinstance(arrival.error, BadSignature):
+        sender = request.META.get("REMOTE_ADDR")
+        logger.warning("refused a webhook: not signed with a secret of ours (from %s)", sender)
+        if not arrival.signature:
+            return Refused(401, "There is no X-Webhook-Signature.")
+        return Refused(401, "The signature matches no secret of this number, nor a project-wide one.")
+    if isinstance(arrival.error, SecretUnreadable):
         logger.error("a number's webhook secret cannot be decrypted: check ENCRYPTION_KEYS or enter it again")
-        raise Refused(503, "The secret of this number cannot be read. Send it again later.") from error
+        return Refused(503, "The secret of this number cannot be read. Send it again later.")
+    logger.error("a webhook could not be stored: Kapso is asked to send it again", exc_info=arrival.error)
+    return Refused(503, "Could not be stored just now. Send it again.")
