@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -22,8 +23,13 @@ class Undecryptable(str):
 
 
 def _fernet() -> MultiFernet:
-    """Keys are any text: Fernet wants 32 bytes, so each is hashed. Without any, the secret key serves."""
-    keys = settings.ENCRYPTION_KEYS or [f"leadcrm.encryption:{settings.SECRET_KEY}"]
+    """With any of the keys; without any, the secret key serves."""
+    return _fernet_of(*(settings.ENCRYPTION_KEYS or [f"leadcrm.encryption:{settings.SECRET_KEY}"]))
+
+
+@lru_cache(maxsize=4)
+def _fernet_of(*keys: str) -> MultiFernet:
+    """Keys are any text: Fernet wants 32 bytes, so each is hashed."""
     return MultiFernet(
         [Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest())) for key in keys]
     )

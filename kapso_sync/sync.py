@@ -226,16 +226,15 @@ class Batch:
 
     def _store(self) -> bool:
         """False where all of them were here already, and none is to be tried again."""
-        came = [(delivery.received_at, delivery.served_numbers) for delivery in self.all]
+        came = [(d.received_at, d.served_numbers) for d in self.all]
         mine = _by_delivery(self.parts)
         for delivery in self.all:
             delivery.pk = None
             _conclude(delivery, mine[id(delivery)])
         WebhookDelivery.store(self.all)
         self.deliveries = [delivery for delivery in self.all if delivery.is_to_apply]
-        if len(self.deliveries) < len(self.all) or came != [
-            (delivery.earliest_received_at, delivery.served_numbers) for delivery in self.all
-        ]:
+        known = [(d.earliest_received_at, d.served_numbers) for d in self.all]
+        if len(self.deliveries) < len(self.all) or came != known:
             self.parts = self._normalise()
         return bool(self.deliveries)
 

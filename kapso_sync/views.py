@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
+from django.template.response import SimpleTemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from rest_framework.exceptions import APIException
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -60,6 +64,7 @@ class KapsoWebhookView(APIView):
     # As far as the request got, for counting what came of it.
     delivery: WebhookDelivery | None = None
     numbers: list[PhoneNumber] | None = None
+    in_turn: Collection[int] = ()
 
     def post(self, request: Request) -> Response:
         body = _read(request)
@@ -67,7 +72,7 @@ class KapsoWebhookView(APIView):
         delivery = self.delivery = WebhookDelivery.of(body, headers, received_at=timezone.now())
         arrival = Arrival(delivery, request.headers.get("X-Webhook-Signature", ""))
         entrance.receive(arrival, aside=request.META.get(ASIDE, nullcontext))
-        self.numbers = arrival.numbers
+        self.numbers, self.in_turn = arrival.numbers, arrival.in_turn
         if arrival.error:
             raise _refusal(arrival, request) from arrival.error
         return Response({"status": delivery.status, "delivery": delivery.pk})
@@ -78,9 +83,7 @@ class KapsoWebhookView(APIView):
         if self.delivery is not None:
             ask_for_retries(request, are_due=self.delivery.others_are_due)
         if response.status_code == 200:
-            ask_for_turns(
-                request, {n.workspace_id for n in self.numbers or () if n.workspace.assigns_in_turn}
-            )
+            ask_for_turns(request, self.in_turn)
         return response
 
 
@@ -112,3 +115,23 @@ def _refusal(arrival: Arrival, request: Request) -> Refused:
         return Refused(503, "The secret of this number cannot be read. Send it again later.")
     logger.error("a webhook could not be stored: Kapso is asked to send it again", exc_info=arrival.error)
     return Refused(503, "Could not be stored just now. Send it again.")
+
+
+def webhooks_first(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Middleware: a webhook needs none of those that come after this one. It has no session, no user, no language, and
+    is trusted for its signature alone, by whatever host name it came."""
+    receive: Callable[[HttpRequest], HttpResponse] = KapsoWebhookView.as_view()
+    address = reverse("kapso-webhook")
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        if request.path_info != address:
+            return get_response(request)
+        response = receive(request)
+        if isinstance(response, SimpleTemplateResponse):
+            response.render()
+        response.headers["Content-Length"] = str(len(response.content))  # or it ends with its connection
+        return response
+
+    return answer

@@ -106,6 +106,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "kapso_sync.afterwards.retries_after_answers",
+    "kapso_sync.views.webhooks_first",
     "leadcrm.health.Probes",  # first: whoever probes comes by address, and without HTTPS
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -122,7 +122,7 @@ def store_corpus(names: list[str], at: datetime | None = None) -> None:
     for name in names:
         case = load(name)
         delivery = WebhookDelivery.of(body_of(case), case["headers"], received_at=at or timezone.now())
-        delivery.store()
+        WebhookDelivery.store([delivery])
 
 
 def test_nothing_of_the_person_is_left_in_any_table(desk: Desk) -> None:

@@ -68,13 +68,13 @@ def _delivery(posted: Posted) -> WebhookDelivery:
 
 def live(posts: Sequence[Posted], numbers: list[PhoneNumber]) -> None:
     for posted in posts:
-        sync.receive(_delivery(posted), numbers)
+        sync.receive([_delivery(posted)], numbers)
 
 
 def replayed(posts: Sequence[Posted], sizes: Sequence[int]) -> None:
     """All stored first, then replayed in batches of these sizes, again and again."""
     for posted in posts:
-        _delivery(posted).store()
+        WebhookDelivery.store([_delivery(posted)])
     waiting = list(WebhookDelivery.objects.replayable())
     for size in [*sizes, len(waiting)]:
         batch, waiting = waiting[:size], waiting[size:]

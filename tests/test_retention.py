@@ -62,7 +62,9 @@ def command(name: str, *arguments: str) -> str:
 def store_corpus() -> None:
     for name in CORPUS:
         case = load(name)
-        WebhookDelivery.of(body_of(case), case["headers"], received_at=timezone.now()).store()
+        WebhookDelivery.store(
+            [WebhookDelivery.of(body_of(case), case["headers"], received_at=timezone.now())]
+        )
     replay_in_batches(WebhookDelivery.objects.all())
 
 

@@ -414,7 +414,7 @@ def test_failures_count_for_the_number_while_the_database_is_away(
         raise OSError("the database is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr("kapso_sync.views._candidates", away)
+        patch.setattr("kapso_sync.arrivals._ask_for_numbers", away)
         assert desk.post(message("b")).status == 503
     counts.flush()
     assert AnswerCount.objects.get(http_status=503).phone_number_id == LIMA

@@ -828,14 +828,14 @@ def test_the_webhook_waits_three_seconds_for_a_lock(db: None) -> None:
         assert cursor.fetchone() == ("3s",)
 
 
-@pytest.mark.parametrize("where", ["_candidates", "sync.receive"])
+@pytest.mark.parametrize("where", ["_ask_for_numbers", "sync.receive"])
 def test_a_database_that_is_down_acknowledges_nothing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     def down(*_: Any) -> None:
         raise OperationalError("the connection is lost")
 
-    monkeypatch.setattr(f"kapso_sync.views.{where}", down)
+    monkeypatch.setattr(f"kapso_sync.arrivals.{where}", down)
     assert desk.post(TOLD, key="k").status == 503
     monkeypatch.undo()
     assert nothing_is_stored()

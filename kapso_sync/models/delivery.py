@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Self
 
 from django.contrib.postgres.fields import ArrayField
@@ -200,7 +201,7 @@ class WebhookDelivery(models.Model):
     is_copy = False
 
     # From when a body counts that has no time of its own: the first time that these very bytes came.
-    earliest_received_at = None
+    earliest_received_at: datetime | None = None
     # Of the present attempt: whether it is the one that stored it, and whether it failed for nothing but the moment.
     is_just_stored = False
     met_others = False
