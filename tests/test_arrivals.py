@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from threading import Event
+from typing import Any
 
 import pytest
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from contacts.models import Contact, Message
+import contacts.sync
+from contacts.models import Contact, Message, PhoneNumber
 from contacts.statements.record_facts import PEOPLE_LOCK
 from kapso_sync import arrivals, sync
 from kapso_sync.arrivals import Arrival, Entrance, store
@@ -57,16 +60,16 @@ def coming(entrance: Entrance, *several: Arrival) -> Iterator[list[Future[None]]
         futures = []
         for number, each in enumerate(several, 1):
             futures.append(pool.submit(entrance.receive, each, nullcontext))
-            wait_until(lambda number=number: _seen(entrance) >= number)
+            wait_until(partial(_has_seen, entrance, number))
         yield futures
         for future in futures:
             future.result(20)
 
 
-def _seen(entrance: Entrance) -> int:
+def _has_seen(entrance: Entrance, number: int) -> bool:
     work = entrance._work
     assert isinstance(work, Work)
-    return len(entrance._waiting) + sum(map(len, work.batches))
+    return len(entrance._waiting) + sum(map(len, work.batches)) >= number
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -174,9 +177,9 @@ def test_sixteen_take_as_many_statements_as_one(desk: Desk) -> None:
 def test_one_that_cannot_be_applied_is_kept_as_failed_and_the_others_are_processed(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    apply = sync.contacts.sync.apply
+    apply = contacts.sync.apply
 
-    def poisoned(told: Sequence[tuple[object, object]], **how: object) -> object:
+    def poisoned(told: Any, **how: Any) -> Any:
         if any(getattr(event, "wamid", "") == "poison" for _, event in told):
             raise RuntimeError
         return apply(told, **how)
@@ -193,10 +196,10 @@ def test_what_cannot_be_stored_together_is_stored_one_by_one(
 ) -> None:
     receive = sync.receive
 
-    def one_only(deliveries: Sequence[WebhookDelivery], *args: object) -> None:
+    def one_only(deliveries: Sequence[WebhookDelivery], numbers: Iterable[PhoneNumber]) -> None:
         if len(deliveries) > 1 or deliveries[0].idempotency_key == "bad":
             raise RuntimeError
-        receive(deliveries, *args)
+        receive(deliveries, numbers)
 
     monkeypatch.setattr(sync, "receive", one_only)
     several = [arrival(message(key, n), key=key) for n, key in enumerate(("a", "bad", "b"))]
