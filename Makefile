@@ -51,6 +51,10 @@ chaos: ## kill the server and its database while webhooks arrive, and count what
 	@$(call installed,$(test_requirements))
 	$(APART) $(PY) -m tests.chaos
 
+bench: ## measure leadcrm against the bare limit and the usual way (PART="webhooks lists", SIZE=large for 1M leads)
+	@$(call installed,$(test_requirements))
+	@$(APART) $(PY) -m benchmarks $(PART) --size $(or $(SIZE),quick)
+
 fmt: ## format the code, and mend what the linter can
 	@$(call installed,$(test_requirements))
 	$(PY) -m ruff check --fix .
@@ -67,7 +71,7 @@ words: ## collect the words to translate into locale/, and compile their transla
 		sed '/^"POT-Creation-Date:/d' $$po >$$po.new && mv $$po.new $$po || exit 1; done
 	@$(APART) $(PY) manage.py compilemessages --ignore .venv --ignore .local
 
-.PHONY: help install run serve work test prove screenshots chaos fmt words
+.PHONY: help install run serve work test prove screenshots chaos bench fmt words
 
 # Installs the requirements in $(1) unless a copy of them in .venv says that they are installed already.
 define installed

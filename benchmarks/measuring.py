@@ -1,0 +1,121 @@
+"""Rounds, figures and their spread. A figure is a value per round; a ratio is of two values of the same round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TypeVar
+
+Subject = TypeVar("Subject")
+
+
+class Refused(Exception):  # noqa: N818 - said to people
+    """Something went wrong, so there is nothing to report."""
+
+
+class NotHere(Exception):  # noqa: N818
+    """The part measures what this version does not have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much is measured. `tiny` shows that a part works, and says nothing about speed."""
+
+    name: str
+    rounds: int
+    seconds: float  # of one stretch of closed-loop load
+    contacts: tuple[int, ...]  # data sets for lists; five messages a contact
+    deliveries: tuple[int, int]  # for replays
+    open_seconds: float
+    repeats: int  # of one page or query, after the first
+
+
+SIZES = {
+    size.name: size
+    for size in (
+        Size(
+            name="tiny",
+            rounds=1,
+            seconds=0.2,
+            contacts=(300, 600),
+            deliveries=(40, 80),
+            open_seconds=0.5,
+            repeats=2,
+        ),
+        Size(
+            name="quick",
+            rounds=5,
+            seconds=1.5,
+            contacts=(10_000, 100_000),
+            deliveries=(20_000, 200_000),
+            open_seconds=60,
+            repeats=7,
+        ),
+        Size(
+            name="large",
+            rounds=5,
+            seconds=1.5,
+            contacts=(10_000, 100_000, 1_000_000),
+            deliveries=(20_000, 200_000),
+            open_seconds=60,
+            repeats=7,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    name: str
+    values: tuple[float, ...]
+    unit: str = ""
+    must: float | None = None
+    aim: float | None = None
+    less_is_better: bool = False
+
+    @property
+    def median(self) -> float:
+        return median(self.values)
+
+    @property
+    def verdict(self) -> str:
+        """Which of the two goals the median reaches."""
+        if self.must is None or self.aim is None:
+            return ""
+        sign = -1 if self.less_is_better else 1
+        if sign * self.median >= sign * self.aim:
+            return "aim"
+        return "must" if sign * self.median >= sign * self.must else "missed"
+
+
+@dataclass(slots=True)
+class Findings:
+    """What one part found: figures for the table, and latencies by quantile for the plot."""
+
+    figures: list[Figure] = field(default_factory=list)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, name: str, values: Sequence[float], unit: str = "", **goals: float | bool) -> None:
+        self.figures.append(Figure(name=name, values=tuple(values), unit=unit, **goals))  # type: ignore[arg-type]
+
+    def add_ratio(self, name: str, values: Sequence[float], others: Sequence[float], **goals: float) -> None:
+        ratios = [value / other for value, other in zip(values, others, strict=True)]
+        self.add(name, ratios, "x", **goals)
+
+
+def rounds(count: int, subjects: Sequence[Subject]) -> Iterator[Subject]:
+    """Each in turn, the order turned around each round, so that a drift of the machine meets all alike."""
+    for number in range(count):
+        yield from subjects if number % 2 == 0 else reversed(subjects)
+
+
+def alternate(
+    count: int, subjects: Mapping[str, Subject], measure: Callable[[Subject], float]
+) -> dict[str, list[float]]:
+    """What `measure` says of each subject, a value per round."""
+    told: dict[str, list[float]] = {name: [] for name in subjects}
+    for name in rounds(count, list(subjects)):
+        told[name].append(measure(subjects[name]))
+    return told

@@ -1,0 +1,299 @@
+"""What is measured: each server as it would be run, on a PostgreSQL of its own, with fsync, all on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import psycopg
+from psycopg import sql
+
+from benchmarks import limit
+from benchmarks.measuring import Refused
+from benchmarks.traffic import PATH, SECRET, Rows, Traffic
+from leadcrm.embedded import server as embedded
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+START_SECONDS = 120
+
+
+class Cluster:
+    """An embedded PostgreSQL in a folder of its own. It stops by itself when the process that asked for it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.address = embedded.ensure_running(folder)
+
+    def url(self, database: str) -> str:
+        user, password = quote(self.address.user), quote(self.address.password)
+        return f"postgresql://{user}:{password}@/{database}?{urlencode({'host': self.address.host})}"
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
+        return psycopg.connect(self.url(database), autocommit=True)
+
+    def has(self, database: str) -> bool:
+        with self.connect() as connection:
+            found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [database])
+            return found.rowcount > 0
+
+    def create(self, database: str, *, template: str = "template0") -> None:
+        """A fresh one, whoever may still be connected to the last."""
+        self.drop(database)
+        make = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+        with self.connect() as connection:
+            connection.execute(make.format(sql.Identifier(database), sql.Identifier(template)))
+
+    def drop(self, database: str) -> None:
+        with self.connect() as connection:
+            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+            connection.execute(drop.format(sql.Identifier(database)))
+
+    def rename(self, database: str, name: str) -> None:
+        with self.connect() as connection:
+            rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+            connection.execute(rename.format(sql.Identifier(database), sql.Identifier(name)))
+
+
+@dataclass(kw_only=True)
+class Server:
+    """One subject. `with server:` makes its tables in a fresh database and serves until the block ends."""
+
+    name: str
+    cluster: Cluster
+    tables: dict[str, str]  # how its tables are called, by what they hold
+    kept: Sequence[str] = ()  # tables that are not emptied between runs
+    more: dict[str, str] = field(default_factory=dict)  # further environment
+    database: str = "bench"
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        return _granian(self.port, "benchmarks.limit:application")
+
+    def make_tables(self) -> None:
+        with self.connect() as connection:
+            connection.execute(limit.TABLES)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        url = self.cluster.url(self.database)
+        return (
+            inherited
+            | {"DATABASE_URL": url, "WEBHOOK_SECRET": SECRET, "PORT": str(self.port or 1)}
+            | self.more
+        )
+
+    @property
+    def log(self) -> Path:
+        return self.cluster.folder / f"{self.name.replace(' ', '-')}.log"
+
+    def connect(self) -> psycopg.Connection[Any]:
+        return self.cluster.connect(self.database)
+
+    def __enter__(self) -> Server:
+        self.log.unlink(missing_ok=True)
+        self.create_database()
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self.cluster.drop(self.database)
+
+    def create_database(self) -> None:
+        self.cluster.create(self.database)
+        self.make_tables()
+
+    def start(self) -> None:
+        self.port = _free_port()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - our own command
+                self.command(),
+                cwd=CHECKOUT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+            )
+        self._wait_until_it_answers()
+
+    def stop(self) -> None:
+        if self.process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def run(self, *arguments: str) -> str:
+        """Run Python as this server would be, to its end; returns what it prints."""
+        with self.log.open("ab") as log:
+            done = subprocess.run(  # noqa: S603 - our own command
+                [sys.executable, *arguments],
+                cwd=CHECKOUT,
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                check=False,
+                text=True,
+            )
+        if done.returncode:
+            raise Refused(f"{' '.join(arguments)} of {self.name} failed: see {self.log}")
+        return done.stdout
+
+    # What is in its tables
+
+    def empty(self) -> None:
+        """As on the first day, but for what was set up."""
+        with self.connect() as connection:
+            found = connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            ).fetchall()
+            names = [sql.Identifier(name) for (name,) in found if name not in self.kept]
+            connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(sql.SQL(", ").join(names)))
+
+    def analyze(self) -> None:
+        with self.connect() as connection:
+            connection.execute("ANALYZE")
+
+    def rows(self) -> Rows:
+        counts = ", ".join(f"(SELECT count(*) FROM {table}) AS {what}" for what, table in self.tables.items())
+        with self.connect() as connection:
+            values = connection.execute(f"SELECT {counts}").fetchone()  # type: ignore[arg-type]  # noqa: S608
+        return Rows(**dict(zip(self.tables, values or (), strict=True)))
+
+    # What is done to it
+
+    def take(
+        self, traffic: Traffic, *, connections: int, seconds: float, rate: float = 0.0
+    ) -> dict[str, Any]:
+        """Deliveries over HTTP, from a process of their own. Refuses unless each was answered 200."""
+        return self.load(traffic=asdict(traffic), connections=connections, seconds=seconds, rate=rate)
+
+    def load(self, **asked: Any) -> dict[str, Any]:
+        return answered(self.name, self.start_load(**asked))
+
+    def start_load(self, **asked: Any) -> subprocess.Popen[str]:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "benchmarks.load"],
+            cwd=CHECKOUT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin  # noqa: S101 - it is a pipe
+        process.stdin.write(json.dumps({"port": self.port} | asked))
+        process.stdin.close()
+        process.stdin = None
+        return process
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if time.monotonic() > deadline or (self.process and self.process.poll() is not None):
+                self.stop()
+                raise Refused(f"{self.name} does not start: see {self.log}")
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        """An unsigned webhook is refused by every one of them, and leaves no row."""
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        with contextlib.closing(client), contextlib.suppress(OSError, http.client.HTTPException):
+            client.request("POST", PATH, b"{}", {"Content-Type": "application/json"})
+            return client.getresponse().status == 401
+        return False
+
+
+class Plain(Server):
+    def command(self) -> list[str]:
+        return _granian(self.port, "benchmarks.plain.wsgi:application")
+
+    def make_tables(self) -> None:
+        settings = "--settings=benchmarks.plain.settings"
+        self.run("-m", "django", "migrate", "--run-syncdb", "--verbosity=0", settings)
+
+
+class Leadcrm(Server):
+    """As `make serve` runs it."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return super().environment | {
+            "SECRET_KEY": "only-for-a-benchmark-and-long-enough-to-pass-for-a-real-one-0123456789",
+            "KAPSO_WEBHOOK_SECRET": SECRET,
+            "LOCAL_DIR": str(self.cluster.folder),
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "DJANGO_SETTINGS_MODULE": "leadcrm.settings",
+        }
+
+    def command(self) -> list[str]:
+        return [sys.executable, "manage.py", "serve"]
+
+    def create_database(self) -> None:
+        """From a template with all migrations, made anew when they have changed."""
+        template = f"leadcrm_{_migrations()}"
+        if not self.cluster.has(template):
+            wanted, self.database = self.database, "being_migrated"
+            self.cluster.create(self.database)
+            self.run("manage.py", "migrate", "--verbosity=0")
+            self.run("-m", "benchmarks.furnish")
+            self.cluster.rename(self.database, template)
+            self.database = wanted
+        self.cluster.create(self.database, template=template)
+
+
+def answered(name: str, load: subprocess.Popen[str]) -> dict[str, Any]:
+    """What came of a load; refuses if it broke off, or if anything was answered with another status than 200."""
+    out, err = load.communicate()
+    if load.returncode:
+        raise Refused(f"the load on {name} broke off: {err.strip().splitlines()[-1:]}")
+    told: dict[str, Any] = json.loads(out)
+    if set(told["statuses"]) != {"200"} or told["statuses"]["200"] != told["sent"]:
+        raise Refused(f"{name} answered {told['statuses']} to {told['sent']} requests")
+    return told
+
+
+def _migrations() -> str:
+    """Stands for all that makes an empty leadcrm."""
+    digest = hashlib.sha256((CHECKOUT / "benchmarks" / "furnish.py").read_bytes())
+    for path in sorted(CHECKOUT.glob("*/migrations/*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _granian(port: int, target: str) -> list[str]:
+    """Workers and threads as leadcrm has them (leadcrm.webserver): a difference is the application's."""
+    return [
+        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)),
+        *("--workers", "2", "--blocking-threads", "4", "--no-ws", "--no-access-log", target),
+    ]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _end_with_parent() -> None:
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
