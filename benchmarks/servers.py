@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -231,8 +232,11 @@ class Plain(Server):
         self.run("-m", "django", "migrate", "--run-syncdb", "--verbosity=0", settings)
 
 
+@dataclass(kw_only=True)
 class Leadcrm(Server):
-    """As `make serve` runs it."""
+    """As `make serve` runs it. Its database is a copy of a template; without one, of an empty CRM."""
+
+    template: str = ""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -248,7 +252,11 @@ class Leadcrm(Server):
         return [sys.executable, "manage.py", "serve"]
 
     def create_database(self) -> None:
-        """From a template with all migrations, made anew when they have changed."""
+        self.cluster.create(self.database, template=self.template or self.migrated)
+
+    @cached_property
+    def migrated(self) -> str:
+        """A database with nothing but all migrations and what is furnished, made anew when these have changed."""
         template = f"leadcrm_{_migrations()}"
         if not self.cluster.has(template):
             wanted, self.database = self.database, "being_migrated"
@@ -257,7 +265,7 @@ class Leadcrm(Server):
             self.run("-m", "benchmarks.furnish")
             self.cluster.rename(self.database, template)
             self.database = wanted
-        self.cluster.create(self.database, template=template)
+        return template
 
 
 def answered(name: str, load: subprocess.Popen[str]) -> dict[str, Any]:

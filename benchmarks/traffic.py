@@ -31,8 +31,7 @@ class Traffic:
     seed: int
     count: int
     people: int = 10_000
-    new_people: float = 0.1  # share of exchanges that begin with somebody new
-    first_person: int = 0
+    newcomers: bool = True  # every tenth exchange begins with somebody new
     batch: int = 1
 
 
@@ -121,10 +120,9 @@ def _told(traffic: Traffic) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _person(traffic: Traffic, index: int) -> int:
     """Known people in a scattered order, and at even distances new ones."""
-    every = round(1 / traffic.new_people) if traffic.new_people else 0
-    if every and index % every == 0:
-        return traffic.people + traffic.seed * 1_000_000 + index
-    return traffic.first_person + index * 7919 % traffic.people
+    if traffic.newcomers and index % 10 == 0:
+        return NEWCOMERS + traffic.seed * 10_000 + index // 10
+    return index * 7919 % traffic.people
 
 
 def _inbound(traffic: Traffic, index: int) -> dict[str, Any]:
@@ -186,10 +184,11 @@ def _message(
                 "last_message_text": text,
             },
         },
-        "is_new_conversation": person >= traffic.people,
+        "is_new_conversation": person >= NEWCOMERS,
         "phone_number_id": number,
     }
 
 
 def phone_of(person: int) -> str:
-    return f"5511{person:09d}"
+    """A Brazilian mobile."""
+    return f"5511{960_000_000 + person}"
