@@ -34,7 +34,7 @@ ANALYZE person;
 
 INSERT INTO contacts_contact (id, workspace_id, phone, name, chosen_name, kapso_name, username, email, lead_status,
     lead_score, tags, owner_id, source, last_activity_at, last_contact_at, last_inbound_at, read_at, closed_at,
-    made_by_sync, created_at)
+    snoozed_at, snoozed_until, made_by_sync, created_at)
 SELECT n + 1, 1, phone, CASE WHEN mark < 0.05 THEN 'Cliente ' || name ELSE name END, name, name,
     CASE WHEN n % 10 = 3 THEN 'user_' || n ELSE '' END,
     CASE WHEN n % 7 = 2 THEN 'lead' || n || '@example.com' ELSE '' END,
@@ -45,6 +45,8 @@ SELECT n + 1, 1, phone, CASE WHEN mark < 0.05 THEN 'Cliente ' || name ELSE name 
     last_at, contact_at, inbound_at,
     CASE WHEN share < 0.9 THEN inbound_at END,
     CASE WHEN lead_status IN ('converted', 'archived') THEN last_at + interval '1 hour' END,
+    CASE WHEN n % 300 = 11 THEN last_at END,
+    CASE WHEN n % 300 = 11 THEN current_setting('bench.now')::timestamptz + interval '1 year' END,
     true, first_at
 FROM person CROSS JOIN (SELECT array_agg(id ORDER BY id) AS ids FROM auth_user) AS owners
 CROSS JOIN LATERAL (
@@ -55,6 +57,9 @@ CROSS JOIN LATERAL (
             AS contact_at
 ) AS clocks
 ORDER BY n;
+
+INSERT INTO contacts_followup (workspace_id, contact_id, due_at, remark, by_id)
+SELECT 1, n + 1, last_at + interval '3 days', 'call', (SELECT min(id) FROM auth_user) FROM person WHERE n % 200 = 3;
 
 INSERT INTO contacts_identity (id, workspace_id, kind, value, contact_id, home_id, first_seen_at, last_seen_at)
 SELECT n + 1, 1, 'phone', phone, n + 1, n + 1, first_at, last_at FROM person ORDER BY n;

@@ -17,7 +17,9 @@ def furnish() -> None:
     for number in NUMBERS:
         PhoneNumber.objects.create(workspace=workspace, phone_number_id=number, display_phone_number=number)
     for name in ("ana", "bea", "caio", "davi"):
-        Membership.objects.create(workspace=workspace, user=User.objects.create_user(name), role=Role.MANAGER)
+        Membership.objects.create(
+            workspace=workspace, user=User.objects.create_user(name, is_staff=True), role=Role.MANAGER
+        )
 
 
 if __name__ == "__main__":

@@ -143,13 +143,14 @@ class Server:
             self.process.wait()
             self.process = None
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, given: str = "") -> str:
         """Run Python as this server would be, to its end; returns what it prints."""
         with self.log.open("ab") as log:
             done = subprocess.run(  # noqa: S603 - our own command
                 [sys.executable, *arguments],
                 cwd=CHECKOUT,
                 env=self.environment,
+                input=given,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 check=False,

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from benchmarks.bench import Bench
 from benchmarks.measuring import Findings
-from benchmarks.parts import webhooks
+from benchmarks.parts import api, lists, webhooks
 
 PARTS: dict[str, Callable[[Bench], Findings]] = {
     "webhooks": webhooks.measure,
+    "lists": lists.measure,
+    "api": api.measure,
 }
