@@ -75,12 +75,21 @@ class Bench:
 _TABLES = {"deliveries": "webhookdelivery", "messages": "message", "contacts": "contact"}
 
 
-def check_rows(server: Server, *sent: list[Delivery]) -> None:
-    """Each delivery, message and person once, or there is nothing to report."""
-    expected, found = Rows.of(*sent), server.rows()
+def check_rows(server: Server, *sent: list[Delivery], before: Rows | None = None) -> None:
+    """Each delivery, message and person once, or there is nothing to report. `before`: what was there already."""
+    expected = Rows.of(*sent, to_known=before is not None)
+    found = server.rows() - before if before else server.rows()
     if found != expected:
         raise Refused(f"{server.name} should have {expected} and has {found}")
 
 
 def sent_of(traffic: Traffic, told: dict[str, Any]) -> list[Delivery]:
     return deliveries(traffic)[: told["sent"]]
+
+
+def throughput(bench: Bench, server: Server, traffic: Traffic, *, connections: int) -> dict[str, Any]:
+    """A stretch of closed-loop load onto what is there already."""
+    before = server.rows()
+    told = server.take(traffic, connections=connections, seconds=bench.size.seconds)
+    check_rows(server, sent_of(traffic, told), before=before)
+    return told

@@ -87,7 +87,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     told = environ.get("HTTP_X_WEBHOOK_SIGNATURE", "")
     if not hmac.compare_digest(hmac.new(SECRET, body, hashlib.sha256).hexdigest(), told):
         return _answer(start_response, "401 Unauthorized", b'{"status":"refused"}')
-    values = _values(body) | {
+    values = values_of(body) | {
         "key": environ["HTTP_X_IDEMPOTENCY_KEY"],
         "event": environ["HTTP_X_WEBHOOK_EVENT"],
     }
@@ -95,7 +95,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     return _answer(start_response, "200 OK", b'{"status":"stored"}')
 
 
-def _values(body: bytes) -> dict[str, Any]:
+def values_of(body: bytes) -> dict[str, Any]:
     payload = json.loads(body)
     message, conversation = payload["message"], payload["conversation"]
     return {

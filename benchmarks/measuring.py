@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Subject = TypeVar("Subject")
 
@@ -27,6 +27,7 @@ class Size:
     seconds: float  # of one stretch of closed-loop load
     contacts: tuple[int, ...]  # data sets for lists; five messages a contact
     deliveries: tuple[int, int]  # for replays
+    long_rounds: int  # of what takes minutes
     open_seconds: float
     repeats: int  # of one page or query, after the first
 
@@ -40,6 +41,7 @@ SIZES = {
             seconds=0.2,
             contacts=(300, 600),
             deliveries=(40, 80),
+            long_rounds=1,
             open_seconds=0.5,
             repeats=2,
         ),
@@ -49,7 +51,8 @@ SIZES = {
             seconds=1.5,
             contacts=(10_000, 100_000),
             deliveries=(20_000, 200_000),
-            open_seconds=60,
+            long_rounds=1,
+            open_seconds=12,
             repeats=7,
         ),
         Size(
@@ -58,6 +61,7 @@ SIZES = {
             seconds=1.5,
             contacts=(10_000, 100_000, 1_000_000),
             deliveries=(20_000, 200_000),
+            long_rounds=5,
             open_seconds=60,
             repeats=7,
         ),
@@ -73,6 +77,8 @@ class Figure:
     must: float | None = None
     aim: float | None = None
     less_is_better: bool = False
+    is_detail: bool = False  # in the JSON alone
+    remark: str = ""
 
     @property
     def median(self) -> float:
@@ -97,25 +103,15 @@ class Findings:
     curves: dict[str, list[float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, name: str, values: Sequence[float], unit: str = "", **goals: float | bool) -> None:
-        self.figures.append(Figure(name=name, values=tuple(values), unit=unit, **goals))  # type: ignore[arg-type]
+    def add(self, name: str, values: Sequence[float], unit: str = "", **more: Any) -> None:
+        self.figures.append(Figure(name=name, values=tuple(values), unit=unit, **more))
 
-    def add_ratio(self, name: str, values: Sequence[float], others: Sequence[float], **goals: float) -> None:
+    def add_ratio(self, name: str, values: Sequence[float], others: Sequence[float], **more: Any) -> None:
         ratios = [value / other for value, other in zip(values, others, strict=True)]
-        self.add(name, ratios, "x", **goals)
+        self.add(name, ratios, "x", **more)
 
 
 def rounds(count: int, subjects: Sequence[Subject]) -> Iterator[Subject]:
     """Each in turn, the order turned around each round, so that a drift of the machine meets all alike."""
     for number in range(count):
         yield from subjects if number % 2 == 0 else reversed(subjects)
-
-
-def alternate(
-    count: int, subjects: Mapping[str, Subject], measure: Callable[[Subject], float]
-) -> dict[str, list[float]]:
-    """What `measure` says of each subject, a value per round."""
-    told: dict[str, list[float]] = {name: [] for name in subjects}
-    for name in rounds(count, list(subjects)):
-        told[name].append(measure(subjects[name]))
-    return told

@@ -54,12 +54,14 @@ def table(figures: Iterable[Figure]) -> str:
     """Median and spread of each figure, with what it must be and what it aims at."""
     lines = ["| figure | median | least .. most | must | aim | |", "| --- | ---: | --- | ---: | ---: | --- |"]
     for figure in figures:
+        if figure.is_detail:
+            continue
         least, most = _number(min(figure.values)), _number(max(figure.values))
         spread = f"{least} .. {most}" if len(figure.values) > 1 else ""
         goals = " | ".join("" if goal is None else f"{goal:g}" for goal in (figure.must, figure.aim))
         unit = f" {figure.unit}" if figure.unit else ""
         lines.append(
-            f"| {figure.name} | {_number(figure.median)}{unit} | {spread} | {goals} | {figure.verdict} |"
+            f"| {figure.name} | {_number(figure.median)}{unit} | {spread} | {goals} | {figure.verdict} {figure.remark} |"
         )
     return "\n".join(lines) + "\n"
 

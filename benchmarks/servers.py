@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ from leadcrm.embedded import server as embedded
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120
+LARGE = 200_000_000  # bytes
 
 
 class Cluster:
@@ -47,6 +48,11 @@ class Cluster:
     def connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
         return psycopg.connect(self.url(database), autocommit=True)
 
+    @property
+    def log(self) -> Path:
+        """What PostgreSQL itself logs."""
+        return embedded.Cluster(self.folder).log
+
     def has(self, database: str) -> bool:
         with self.connect() as connection:
             found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [database])
@@ -55,9 +61,12 @@ class Cluster:
     def create(self, database: str, *, template: str = "template0") -> None:
         """A fresh one, whoever may still be connected to the last."""
         self.drop(database)
-        make = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+        make = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}")
         with self.connect() as connection:
-            connection.execute(make.format(sql.Identifier(database), sql.Identifier(template)))
+            size = connection.execute("SELECT pg_database_size(%s)", [template]).fetchone()
+            # Files are quicker to copy where there is much, but wait for a checkpoint.
+            how = "file_copy" if size and size[0] > LARGE else "wal_log"
+            connection.execute(make.format(*map(sql.Identifier, (database, template, how))))
 
     def drop(self, database: str) -> None:
         with self.connect() as connection:
@@ -70,6 +79,14 @@ class Cluster:
             connection.execute(rename.format(sql.Identifier(database), sql.Identifier(name)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """On a command: its time, and the most memory that it had."""
+
+    seconds: float
+    megabytes: float
+
+
 @dataclass(kw_only=True)
 class Server:
     """One subject. `with server:` makes its tables in a fresh database and serves until the block ends."""
@@ -80,6 +97,7 @@ class Server:
     kept: Sequence[str] = ()  # tables that are not emptied between runs
     more: dict[str, str] = field(default_factory=dict)  # further environment
     database: str = "bench"
+    template: str = ""  # that it is a copy of
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
@@ -118,13 +136,13 @@ class Server:
         self.cluster.drop(self.database)
 
     def create_database(self) -> None:
-        self.cluster.create(self.database)
+        self.cluster.create(self.database, template=self.template or "template0")
         self.make_tables()
 
     def start(self) -> None:
         self.port = _free_port()
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - our own command
+            self.process = subprocess.Popen(
                 self.command(),
                 cwd=CHECKOUT,
                 env=self.environment,
@@ -132,7 +150,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
         self._wait_until_it_answers()
 
@@ -146,7 +164,7 @@ class Server:
     def run(self, *arguments: str, given: str = "") -> str:
         """Run Python as this server would be, to its end; returns what it prints."""
         with self.log.open("ab") as log:
-            done = subprocess.run(  # noqa: S603 - our own command
+            done = subprocess.run(
                 [sys.executable, *arguments],
                 cwd=CHECKOUT,
                 env=self.environment,
@@ -159,6 +177,24 @@ class Server:
         if done.returncode:
             raise Refused(f"{' '.join(arguments)} of {self.name} failed: see {self.log}")
         return done.stdout
+
+    def timed(self, *arguments: str) -> Spent:
+        """As `run`, for what it costs."""
+        started = time.monotonic()
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=CHECKOUT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise Refused(f"{' '.join(arguments)} of {self.name} failed: see {self.log}")
+        return Spent(seconds=time.monotonic() - started, megabytes=usage.ru_maxrss / 1024)
 
     # What is in its tables
 
@@ -178,7 +214,7 @@ class Server:
     def rows(self) -> Rows:
         counts = ", ".join(f"(SELECT count(*) FROM {table}) AS {what}" for what, table in self.tables.items())
         with self.connect() as connection:
-            values = connection.execute(f"SELECT {counts}").fetchone()  # type: ignore[arg-type]  # noqa: S608
+            values = connection.execute(f"SELECT {counts}").fetchone()  # type: ignore[arg-type]
         return Rows(**dict(zip(self.tables, values or (), strict=True)))
 
     # What is done to it
@@ -193,7 +229,7 @@ class Server:
         return answered(self.name, self.start_load(**asked))
 
     def start_load(self, **asked: Any) -> subprocess.Popen[str]:
-        process = subprocess.Popen(  # noqa: S603 - our own command
+        process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.load"],
             cwd=CHECKOUT,
             stdin=subprocess.PIPE,
@@ -201,7 +237,7 @@ class Server:
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert process.stdin  # noqa: S101 - it is a pipe
+        assert process.stdin
         process.stdin.write(json.dumps({"port": self.port} | asked))
         process.stdin.close()
         process.stdin = None
@@ -235,9 +271,7 @@ class Plain(Server):
 
 @dataclass(kw_only=True)
 class Leadcrm(Server):
-    """As `make serve` runs it. Its database is a copy of a template; without one, of an empty CRM."""
-
-    template: str = ""
+    """As `make serve` runs it. Its database is a copy of its template; without one, of an empty CRM."""
 
     @property
     def environment(self) -> dict[str, str]:

@@ -16,9 +16,9 @@ SECRET = "bench-secret"  # noqa: S105 - of servers that live for one run, on loo
 PATH = "/webhooks/kapso/"
 NUMBERS = ("480115511990231", "512340099871245")
 FIRST = 1_781_000_000
-LAG = (
-    50  # exchanges between a message of ours and each of its receipts: Kapso's own order, some moments apart
-)
+NEWCOMERS = 5_000_000  # whoever has a higher number is in no data set
+# So many exchanges lie between a message of ours and each of its receipts: in order, some moments apart.
+LAG = 50
 PRICING = {"billable": True, "pricing_model": "PMP", "category": "service", "type": "free_customer_service"}
 RECEIPTS = ("sent", "delivered", "read")
 PLACES = ("Guarulhos", "Miraflores", "São José", "Хамовники", "القاهرة", "渋谷区")
@@ -45,10 +45,10 @@ class Delivery:
 
     def request(self) -> bytes:
         """As it goes over the wire."""
-        size = self.wamids and len(self.wamids) > 1 and "X-Webhook-Batch: true\r\n" or ""
+        batch = "X-Webhook-Batch: true\r\n" if len(self.wamids) > 1 else ""
         head = (
             f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(self.body)}\r\nX-Webhook-Event: {self.event}\r\n{size}"
+            f"Content-Length: {len(self.body)}\r\nX-Webhook-Event: {self.event}\r\n{batch}"
             f"X-Webhook-Signature: {signature(self.body)}\r\nX-Idempotency-Key: {self.key}\r\n"
             "X-Webhook-Payload-Version: v2\r\n\r\n"
         )
@@ -64,12 +64,21 @@ class Rows:
     contacts: int
 
     @classmethod
-    def of(cls, *sent: Sequence[Delivery]) -> Rows:
+    def of(cls, *sent: Sequence[Delivery], to_known: bool = False) -> Rows:
+        """What these add to empty tables or, `to_known`, to those of a data set."""
         all_sent = [delivery for some in sent for delivery in some]
+        phones = {phone for delivery in all_sent for phone in delivery.phones}
         return cls(
             deliveries=len(all_sent),
             messages=len({wamid for delivery in all_sent for wamid in delivery.wamids}),
-            contacts=len({phone for delivery in all_sent for phone in delivery.phones}),
+            contacts=sum(not to_known or is_newcomer(phone) for phone in phones),
+        )
+
+    def __sub__(self, before: Rows) -> Rows:
+        return Rows(
+            deliveries=self.deliveries - before.deliveries,
+            messages=self.messages - before.messages,
+            contacts=self.contacts - before.contacts,
         )
 
 
@@ -192,3 +201,7 @@ def _message(
 def phone_of(person: int) -> str:
     """A Brazilian mobile."""
     return f"5511{960_000_000 + person}"
+
+
+def is_newcomer(phone: str) -> bool:
+    return int(phone[-9:]) >= 960_000_000 + NEWCOMERS

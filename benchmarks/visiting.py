@@ -6,8 +6,9 @@ import contextlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 from benchmarks.bench import Bench
@@ -73,18 +74,25 @@ def report(
     """Both times of each page and size, and how SQL time grows from the smallest to the largest."""
     least, most = min(told), max(told)
     is_large = (least, most) == (10_000, 1_000_000)
+    growth = {"must": 3.0, "aim": 1.5} if is_large else {}
     for name in told[least]:
         for size, pages in told.items():
-            times = pages[name]
-            findings.add(f"{name}, {size:,}: SQL ({times.queries} queries)", times.sql, "ms")
             wanted = goals.get(name) if size == 1_000_000 else None
             goal = {"must": wanted[0], "aim": wanted[1], "less_is_better": True} if wanted else {}
-            findings.add(f"{name}, {size:,}: whole request", times.whole, "ms", **goal)
-        growth: dict[str, float | bool] = {"must": 3.0, "aim": 1.5} if is_large else {}
+            findings.add(f"{name}, {size:,}: SQL", pages[name].sql, "ms", is_detail=True)
+            findings.add(
+                f"{name}, {size:,}: whole request", pages[name].whole, "ms", is_detail=size != most, **goal
+            )
         findings.add_ratio(
             f"{name}: SQL, {most:,} / {least:,}",
             told[most][name].sql,
             told[least][name].sql,
             less_is_better=True,
+            remark=_in_short([pages[name] for _, pages in sorted(told.items())]),
             **growth,
         )
+
+
+def _in_short(by_size: Sequence[Times]) -> str:
+    """SQL time of each number of leads."""
+    return f"{' → '.join(f'{median(times.sql):.1f}' for times in by_size)} ms, {by_size[-1].queries} queries"

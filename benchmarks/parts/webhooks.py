@@ -9,7 +9,6 @@ from benchmarks.bench import Bench, check_rows, sent_of
 from benchmarks.measuring import Findings, rounds
 from benchmarks.servers import Server
 
-
 CONNECTIONS = (1, 8, 32)
 GOALS_OF_LIMIT = {"must": 0.30, "aim": 0.45}
 GOALS_OF_PLAIN: dict[str, dict[str, float]] = {
