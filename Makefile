@@ -5,6 +5,7 @@ PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
 # The environments of run and serve differ by the embedded PostgreSQL alone; test holds both.
 run_requirements := requirements/run.txt
 test_requirements := requirements/test.txt
+bench_requirements := requirements/bench.txt
 # None of the caller's settings changes the result of a test; its database and keys are apart from those of `make run`.
 APART := @env $(addprefix -u ,DATABASE_URL SECRET_KEY ENCRYPTION_KEYS DEBUG ALLOWED_HOSTS PORT HTTPS TIME_ZONE \
 	KAPSO_WEBHOOK_SECRET KAPSO_API_KEY KAPSO_API_BASE_URL METRICS_TOKEN RETENTION_DAYS SITE_URL EMAIL_URL \
@@ -52,7 +53,7 @@ chaos: ## kill the server and its database while webhooks arrive, and count what
 	$(APART) $(PY) -m tests.chaos
 
 bench: ## measure leadcrm against the bare limit and the usual way (PART="webhooks lists", SIZE=large for 1M leads)
-	@$(call installed,$(test_requirements))
+	@$(call installed,$(bench_requirements))
 	@$(APART) $(PY) -m benchmarks $(PART) --size $(or $(SIZE),quick)
 
 fmt: ## format the code, and mend what the linter can

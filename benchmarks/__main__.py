@@ -16,17 +16,19 @@ from benchmarks.parts import PARTS
 FOLDER = Path(__file__).resolve().parent.parent / ".local" / "bench"
 
 
-def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
+def main(
+    arguments: Sequence[str] | None = None, *, folder: Path = FOLDER, results: Path = report.RESULTS
+) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="part", help=", ".join(PARTS))
     parser.add_argument("--size", choices=SIZES, default="quick")
     options = parser.parse_args(arguments)
     bench = Bench(folder, SIZES[options.size])
-    refused = [name for name in options.parts or PARTS if not _measure(bench, name)]
+    refused = [name for name in options.parts or PARTS if not _measure(bench, name, results)]
     return 1 if refused else 0
 
 
-def _measure(bench: Bench, name: str) -> bool:
+def _measure(bench: Bench, name: str, results: Path) -> bool:
     started = time.monotonic()
     sys.stdout.write(f"\n{name}\n\n")
     try:
@@ -40,8 +42,8 @@ def _measure(bench: Bench, name: str) -> bool:
     sys.stdout.write(report.table(findings.figures))
     for note in [*findings.notes, f"Took {time.monotonic() - started:.0f} seconds."]:
         sys.stdout.write(f"{note}\n")
-    path = report.save(name, bench.size.name, findings)
-    sys.stdout.write(f"{path}\n")
+    for path in report.save(name, bench.size.name, findings, results):
+        sys.stdout.write(f"{path}\n")
     return True
 
 

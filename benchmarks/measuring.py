@@ -97,10 +97,10 @@ class Figure:
 
 @dataclass(slots=True)
 class Findings:
-    """What one part found: figures for the table, and latencies by quantile for the plot."""
+    """What one part found: figures for the table, and groups of latencies by quantile for the plot."""
 
     figures: list[Figure] = field(default_factory=list)
-    curves: dict[str, list[float]] = field(default_factory=dict)
+    curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, name: str, values: Sequence[float], unit: str = "", **more: Any) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -26,7 +26,8 @@ from psycopg import sql
 from benchmarks import limit
 from benchmarks.measuring import Refused
 from benchmarks.traffic import PATH, SECRET, Rows, Traffic
-from leadcrm.embedded import server as embedded
+from leadcrm.embedded import cluster as embedded_cluster
+from leadcrm.embedded import server as embedded_server
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120
@@ -39,7 +40,7 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.address = embedded.ensure_running(folder)
+        self.address = embedded_server.ensure_running(folder)
 
     def url(self, database: str) -> str:
         user, password = quote(self.address.user), quote(self.address.password)
@@ -51,7 +52,7 @@ class Cluster:
     @property
     def log(self) -> Path:
         """What PostgreSQL itself logs."""
-        return embedded.Cluster(self.folder).log
+        return embedded_cluster.Cluster(self.folder).log
 
     def has(self, database: str) -> bool:
         with self.connect() as connection:
@@ -125,7 +126,7 @@ class Server:
     def connect(self) -> psycopg.Connection[Any]:
         return self.cluster.connect(self.database)
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         self.log.unlink(missing_ok=True)
         self.create_database()
         self.start()
@@ -214,7 +215,7 @@ class Server:
     def rows(self) -> Rows:
         counts = ", ".join(f"(SELECT count(*) FROM {table}) AS {what}" for what, table in self.tables.items())
         with self.connect() as connection:
-            values = connection.execute(f"SELECT {counts}").fetchone()  # type: ignore[arg-type]
+            values = connection.execute(f"SELECT {counts}").fetchone()
         return Rows(**dict(zip(self.tables, values or (), strict=True)))
 
     # What is done to it

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from benchmarks.bench import Bench, check_rows
 from benchmarks.measuring import Findings, rounds
@@ -83,7 +84,7 @@ def _as_leadcrm_has_it(delivery: Delivery) -> tuple[Any, ...]:
     }
     number = delivery.body.rpartition(b'"phone_number_id":"')[2].partition(b'"')[0].decode()
     digest = hashlib.sha256(delivery.body).hexdigest()
-    told = psycopg.types.json.Jsonb(headers)
+    told = Jsonb(headers)
     return (
         "2026-06-10T12:00:00Z",
         delivery.key,

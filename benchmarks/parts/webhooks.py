@@ -56,7 +56,7 @@ def _report(findings: Findings, connections: int, told: dict[str, list[dict[str,
         findings.add(f"{name}, {where}", rates[name], "/s")
         findings.add(f"{name}, {where}, p99", [run["p99"] for run in runs], "ms")
         middle = sorted(runs, key=lambda run: run["rps"])[len(runs) // 2]
-        findings.curves[f"{name}, {where}"] = middle["ms"]
+        findings.curves.setdefault(where, {})[name] = middle["ms"]
     goals = GOALS_OF_LIMIT if connections > 1 else {}
     findings.add_ratio(f"leadcrm / bare limit, {where}", rates["leadcrm"], rates["bare limit"], **goals)
     for name, goals in GOALS_OF_PLAIN.items():
