@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,11 @@ class Connection:
             return 0
         _, _, length = head.lower().partition(b"content-length:")
         return int(head[9:12]) if len(body) >= int(length.split(b"\r\n", 1)[0]) else 0
+
+
+def get(address: str, headers: Mapping[str, str]) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"GET {address} HTTP/1.1\r\n{lines}\r\n".encode()
 
 
 @dataclass
@@ -143,7 +148,7 @@ def echo() -> int:
 def main() -> None:
     """Read what to send from stdin, send it, and print what came of it."""
     asked = json.loads(sys.stdin.read() or '{"traffic": {"seed": 1, "count": 50000}, "connections": 8}')
-    requests = [request.encode() for request in asked.get("requests", ())]
+    requests = [get(address, asked["headers"]) for address in asked.get("addresses", ())]
     if "traffic" in asked:
         requests = [delivery.request() for delivery in deliveries(Traffic(**asked["traffic"]))]
     run = Run(

@@ -29,7 +29,8 @@ class Size:
     deliveries: tuple[int, int]  # for replays
     long_rounds: int  # of what takes minutes
     open_seconds: float
-    repeats: int  # of one page or query, after the first
+    repeats: int  # of one page, after the first
+    every_page: int = 1  # of those to measure
 
 
 SIZES = {
@@ -43,7 +44,8 @@ SIZES = {
             deliveries=(40, 80),
             long_rounds=1,
             open_seconds=0.5,
-            repeats=2,
+            repeats=1,
+            every_page=7,
         ),
         Size(
             name="quick",

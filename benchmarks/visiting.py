@@ -16,7 +16,6 @@ from benchmarks.dataset import holding
 from benchmarks.measuring import Findings, Refused, rounds
 from benchmarks.servers import Leadcrm
 
-MIDDLE = 100  # of load.QUANTILES
 ENOUGH = 10_000  # leads with which no page may be empty
 
 
@@ -40,11 +39,6 @@ def visited(
     return told
 
 
-def get(address: str, headers: Mapping[str, str]) -> str:
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"GET {address} HTTP/1.1\r\n{lines}\r\n"
-
-
 def by_size(
     bench: Bench, pages: Mapping[str, str], *, uses_api: bool = False, may_be_empty: str = ""
 ) -> dict[int, dict[str, Times]]:
@@ -58,11 +52,9 @@ def by_size(
             for name, page in found["pages"].items():
                 if not page["leads"] and size >= ENOUGH and not re.search(may_be_empty, name):
                     raise Refused(f"{server.name} shows nobody on {name}: {pages[name]}")
-                requests = [get(pages[name], found["headers"])] * (bench.size.repeats + 1)
-                over_http = server.load(requests=requests, connections=1, seconds=60.0)
                 times = told[size][name]
-                times.sql.append(sorted(page["ms"])[len(page["ms"]) // 2])
-                times.whole.append(over_http["ms"][MIDDLE])
+                times.sql.append(page["sql"])
+                times.whole.append(page["whole"])
                 times.queries = page["queries"]
             bench.say(f"{server.name}: {len(pages)} pages")
     return told

@@ -1,7 +1,8 @@
-"""Run as leadcrm would be: asks for pages in this process and says what PostgreSQL had to do for them.
+"""Run as leadcrm would be, beside its server: asks for pages and says what they took.
 
-Reads {"pages": {name: address}, "repeats": n} from stdin. Prints for each page the milliseconds spent in queries, how
-many these were, and how many leads it shows; and the headers with which the same pages can be had over HTTP.
+Reads {"pages": {name: address}, "repeats": n} from stdin. Each page is asked for in this process, to see what its
+queries take, and from the server over HTTP, to see what the whole request takes. Prints both times of each page in
+milliseconds, the number of its queries and of the leads that it shows; and the headers with which it was asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import django
@@ -22,6 +24,8 @@ from django.conf import settings  # noqa: E402
 from django.contrib.auth.models import User  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.test import Client  # noqa: E402
+
+from benchmarks.load import Connection, get  # noqa: E402
 
 LEADS = re.compile(rb"contacts/contact/(\d+)/change/|\"lead_status\"")
 
@@ -56,7 +60,7 @@ def headers_of(client: Client, *, uses_api: bool) -> dict[str, str]:
     }
 
 
-def visit(client: Client, address: str, headers: dict[str, str], repeats: int) -> dict[str, Any]:
+def in_process(client: Client, address: str, headers: dict[str, str], repeats: int) -> dict[str, Any]:
     """The first time finds caches cold, and does not count."""
     watches = []
     for _ in range(repeats + 1):
@@ -67,16 +71,33 @@ def visit(client: Client, address: str, headers: dict[str, str], repeats: int) -
         "status": response.status_code,
         "leads": len(set(LEADS.findall(response.content))),
         "queries": watches[-1].queries,
-        "ms": [1000 * watch.seconds for watch in watches[1:]],
+        "sql": median(1000 * watch.seconds for watch in watches[1:]),
     }
+
+
+def over_http(connection: Connection, address: str, headers: dict[str, str], repeats: int) -> float:
+    """Milliseconds of the whole request, in the middle."""
+    took = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        connection.send(get(address, headers), started)
+        while not (status := connection.receive()):
+            pass
+        took.append(1000 * (time.perf_counter() - started))
+        if status != 200:
+            sys.exit(f"{address} was answered {status} over HTTP")
+    return median(took[1:])
 
 
 def main() -> None:
     asked = json.loads(sys.stdin.read())
     client = Client()
     headers = headers_of(client, uses_api=asked.get("uses_api", False))
+    server = Connection(settings.PORT)
     pages = {
-        name: visit(client, address, headers, asked["repeats"]) for name, address in asked["pages"].items()
+        name: in_process(client, address, headers, asked["repeats"])
+        | {"whole": over_http(server, address, headers, asked["repeats"])}
+        for name, address in asked["pages"].items()
     }
     sys.stdout.write(json.dumps({"headers": headers, "pages": pages}))
 

@@ -5,13 +5,15 @@ Open loop: the time of a webhook counts from when it was due until it is answere
 
 from __future__ import annotations
 
+import itertools
+
 from benchmarks.bench import Bench, check_rows, sent_of
 from benchmarks.dataset import holding
 from benchmarks.load import QUANTILES
 from benchmarks.measuring import Findings
 from benchmarks.parts.lists import LIST
 from benchmarks.servers import answered
-from benchmarks.visiting import get, visited
+from benchmarks.visiting import visited
 
 RATE, PAGES_A_SECOND = 200, 2
 PAGES = {
@@ -29,14 +31,13 @@ def measure(bench: Bench) -> Findings:
     pages: list[float] = []
     with holding(bench, contacts) as server:
         headers = visited(server, PAGES, 1)["headers"]
-        requests = [get(address, headers) for address in PAGES.values()]
         server.take(bench.traffic(500, people=contacts), connections=8, seconds=seconds)
         for _ in range(bench.size.rounds):
             before = server.rows()
             count = max(1, int(PAGES_A_SECOND * seconds))
-            asked = [requests[index % len(requests)] for index in range(count)]
+            asked = list(itertools.islice(itertools.cycle(PAGES.values()), count))
             beside = server.start_load(
-                requests=asked, connections=4, seconds=seconds * 2, rate=PAGES_A_SECOND
+                addresses=asked, headers=headers, connections=4, seconds=seconds * 2, rate=PAGES_A_SECOND
             )
             traffic = bench.traffic(int(RATE * seconds), people=contacts)
             told = server.take(traffic, connections=64, seconds=seconds * 2, rate=RATE)

@@ -9,7 +9,7 @@ from benchmarks.dataset import holding
 from benchmarks.measuring import Findings
 from benchmarks.parts.latency import PAGES
 from benchmarks.servers import Leadcrm
-from benchmarks.visiting import get, visited
+from benchmarks.visiting import visited
 
 
 def measure(bench: Bench) -> Findings:
@@ -23,9 +23,9 @@ def measure(bench: Bench) -> Findings:
             )
         findings.add("after webhooks", [_most_memory(server)], "MB")
         headers = visited(server, PAGES, 1)["headers"]
-        requests = [get(address, headers) for address in PAGES.values()] * 5 * bench.size.rounds
-        server.load(requests=requests, connections=4, seconds=60.0)
-        findings.add(f"and {len(requests)} pages", [_most_memory(server)], "MB")
+        addresses = [*PAGES.values()] * 5 * bench.size.rounds
+        server.load(addresses=addresses, headers=headers, connections=4, seconds=60.0)
+        findings.add(f"and {len(addresses)} pages", [_most_memory(server)], "MB")
     return findings
 
 

@@ -40,7 +40,7 @@ def measure(bench: Bench) -> Findings:
 def _run(bench: Bench, server: Server, connections: int) -> dict[str, Any]:
     """From empty tables, with a little traffic first: connections open, statements prepared, statistics taken."""
     server.empty()
-    first = bench.traffic(FASTEST)
+    first = bench.traffic(int(FASTEST * bench.size.seconds / 3))
     warm = server.take(first, connections=max(connections, 8), seconds=bench.size.seconds / 3)
     server.analyze()
     traffic = bench.traffic(int(FASTEST * bench.size.seconds))
