@@ -8,19 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmarks.clusters import Cluster
 from benchmarks.measuring import Refused, Size
-from benchmarks.servers import Cluster, Leadcrm, Plain, Server
+from benchmarks.servers import Server
+from benchmarks.subjects import Leadcrm, Limit, Plain
 from benchmarks.traffic import Delivery, Rows, Traffic, deliveries
-
-KEPT_BY_LEADCRM = (
-    "django_migrations",
-    "django_content_type",
-    "auth_user",
-    "auth_permission",
-    "contacts_workspace",
-    "contacts_phonenumber",
-    "contacts_membership",
-)
 
 
 @dataclass
@@ -38,41 +30,24 @@ class Bench:
         """Of leadcrm; the templates of its data sets are kept here."""
         return Cluster(self.folder / "leadcrm")
 
-    def limit(self) -> Server:
-        tables = {"deliveries": "delivery", "messages": "message", "contacts": "contact"}
-        return Server(name="bare limit", cluster=Cluster(self.folder / "limit"), tables=tables)
+    def limit(self) -> Limit:
+        return Limit(name="bare limit", cluster=Cluster(self.folder / "limit"))
 
     def plain(self, *, persistent: bool) -> Plain:
-        tables = {what: f"plain_{table}" for what, table in _TABLES.items()}
-        kept = ("django_migrations", "django_content_type", "auth_permission")
+        """Two databases of one PostgreSQL: they take turns."""
         cluster = Cluster(self.folder / "plain")
         if persistent:
             more = {"PERSISTENT": "1"}
-            return Plain(
-                name="plain, persistent",
-                cluster=cluster,
-                tables=tables,
-                kept=kept,
-                more=more,
-                database="persistent",
-            )
-        return Plain(name="plain", cluster=cluster, tables=tables, kept=kept)
+            return Plain(name="plain, persistent", cluster=cluster, more=more, database="persistent")
+        return Plain(name="plain", cluster=cluster)
 
     def leadcrm(self, **more: Any) -> Leadcrm:
-        tables = {
-            "deliveries": "(SELECT FROM kapso_sync_webhookdelivery WHERE status = 'processed') AS processed",
-            "messages": "contacts_message",
-            "contacts": "contacts_contact",
-        }
-        return Leadcrm(name="leadcrm", cluster=self.cluster, tables=tables, kept=KEPT_BY_LEADCRM, **more)
+        return Leadcrm(name="leadcrm", cluster=self.cluster, **more)
 
     def traffic(self, count: int, **more: Any) -> Traffic:
         """Deliveries that nobody has seen."""
         self.seed += 1
         return Traffic(seed=self.seed, count=count, **more)
-
-
-_TABLES = {"deliveries": "webhookdelivery", "messages": "message", "contacts": "contact"}
 
 
 def check_rows(server: Server, *sent: list[Delivery], before: Rows | None = None) -> None:

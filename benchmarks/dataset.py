@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.bench import Bench
-from benchmarks.servers import Leadcrm
+from benchmarks.subjects import Leadcrm
 
 SCRIPT = Path(__file__).with_name("dataset.sql")
 TABLES = (

@@ -1,10 +1,9 @@
-"""What is measured: each server as it would be run, on a PostgreSQL of its own, with fsync, all on loopback."""
+"""A server that is measured, as it would be run: its process, its database, its rows, and load on it. All on loopback."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import hashlib
 import http.client
 import json
 import os
@@ -13,71 +12,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import quote, urlencode
+from typing import Any, ClassVar, Self
 
 import psycopg
 from psycopg import sql
 
-from benchmarks import limit
+from benchmarks.clusters import Cluster
 from benchmarks.measuring import Refused
 from benchmarks.traffic import PATH, SECRET, Rows, Traffic
-from leadcrm.embedded import cluster as embedded_cluster
-from leadcrm.embedded import server as embedded_server
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120
-LARGE = 200_000_000  # bytes
-
-
-class Cluster:
-    """An embedded PostgreSQL in a folder of its own. It stops by itself when the process that asked for it ends."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.address = embedded_server.ensure_running(folder)
-
-    def url(self, database: str) -> str:
-        user, password = quote(self.address.user), quote(self.address.password)
-        return f"postgresql://{user}:{password}@/{database}?{urlencode({'host': self.address.host})}"
-
-    def connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
-        return psycopg.connect(self.url(database), autocommit=True)
-
-    @property
-    def log(self) -> Path:
-        """What PostgreSQL itself logs."""
-        return embedded_cluster.Cluster(self.folder).log
-
-    def has(self, database: str) -> bool:
-        with self.connect() as connection:
-            found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [database])
-            return found.rowcount > 0
-
-    def create(self, database: str, *, template: str = "template0") -> None:
-        """A fresh one, whoever may still be connected to the last."""
-        self.drop(database)
-        make = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}")
-        with self.connect() as connection:
-            size = connection.execute("SELECT pg_database_size(%s)", [template]).fetchone()
-            # Files are quicker to copy where there is much, but wait for a checkpoint.
-            how = "file_copy" if size and size[0] > LARGE else "wal_log"
-            connection.execute(make.format(*map(sql.Identifier, (database, template, how))))
-
-    def drop(self, database: str) -> None:
-        with self.connect() as connection:
-            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-            connection.execute(drop.format(sql.Identifier(database)))
-
-    def rename(self, database: str, name: str) -> None:
-        with self.connect() as connection:
-            rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
-            connection.execute(rename.format(sql.Identifier(database), sql.Identifier(name)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,25 +38,27 @@ class Spent:
 
 
 @dataclass(kw_only=True)
-class Server:
+class Server(ABC):
     """One subject. `with server:` makes its tables in a fresh database and serves until the block ends."""
+
+    tables: ClassVar[Mapping[str, str]]  # how they are called, by what they hold
+    kept: ClassVar[Sequence[str]] = ()  # tables that are not emptied between runs
 
     name: str
     cluster: Cluster
-    tables: dict[str, str]  # how its tables are called, by what they hold
-    kept: Sequence[str] = ()  # tables that are not emptied between runs
     more: dict[str, str] = field(default_factory=dict)  # further environment
     database: str = "bench"
     template: str = ""  # that it is a copy of
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def command(self) -> list[str]:
-        return _granian(self.port, "benchmarks.limit:application")
+        """What serves it."""
 
+    @abstractmethod
     def make_tables(self) -> None:
-        with self.connect() as connection:
-            connection.execute(limit.TABLES)
+        """In its fresh database."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -261,49 +212,6 @@ class Server:
         return False
 
 
-class Plain(Server):
-    def command(self) -> list[str]:
-        return _granian(self.port, "benchmarks.plain.wsgi:application")
-
-    def make_tables(self) -> None:
-        settings = "--settings=benchmarks.plain.settings"
-        self.run("-m", "django", "migrate", "--run-syncdb", "--verbosity=0", settings)
-
-
-@dataclass(kw_only=True)
-class Leadcrm(Server):
-    """As `make serve` runs it. Its database is a copy of its template; without one, of an empty CRM."""
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return super().environment | {
-            "SECRET_KEY": "only-for-a-benchmark-and-long-enough-to-pass-for-a-real-one-0123456789",
-            "KAPSO_WEBHOOK_SECRET": SECRET,
-            "LOCAL_DIR": str(self.cluster.folder),
-            "ALLOWED_HOSTS": "127.0.0.1",
-            "DJANGO_SETTINGS_MODULE": "leadcrm.settings",
-        }
-
-    def command(self) -> list[str]:
-        return [sys.executable, "manage.py", "serve"]
-
-    def create_database(self) -> None:
-        self.cluster.create(self.database, template=self.template or self.migrated)
-
-    @cached_property
-    def migrated(self) -> str:
-        """A database with nothing but all migrations and what is furnished, made anew when these have changed."""
-        template = f"leadcrm_{_migrations()}"
-        if not self.cluster.has(template):
-            wanted, self.database = self.database, "being_migrated"
-            self.cluster.create(self.database)
-            self.run("manage.py", "migrate", "--verbosity=0")
-            self.run("-m", "benchmarks.furnish")
-            self.cluster.rename(self.database, template)
-            self.database = wanted
-        return template
-
-
 def answered(name: str, load: subprocess.Popen[str]) -> dict[str, Any]:
     """What came of a load; refuses if it broke off, or if anything was answered with another status than 200."""
     out, err = load.communicate()
@@ -313,22 +221,6 @@ def answered(name: str, load: subprocess.Popen[str]) -> dict[str, Any]:
     if set(told["statuses"]) != {"200"} or told["statuses"]["200"] != told["sent"]:
         raise Refused(f"{name} answered {told['statuses']} to {told['sent']} requests")
     return told
-
-
-def _migrations() -> str:
-    """Stands for all that makes an empty leadcrm."""
-    digest = hashlib.sha256((CHECKOUT / "benchmarks" / "furnish.py").read_bytes())
-    for path in sorted(CHECKOUT.glob("*/migrations/*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def _granian(port: int, target: str) -> list[str]:
-    """Workers and threads as leadcrm has them (leadcrm.webserver): a difference is the application's."""
-    return [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)),
-        *("--workers", "2", "--blocking-threads", "4", "--no-ws", "--no-access-log", target),
-    ]
 
 
 def _free_port() -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.bench import Bench
 from benchmarks.dataset import holding
 from benchmarks.measuring import Findings, Refused, rounds
-from benchmarks.servers import Leadcrm
+from benchmarks.subjects import Leadcrm
 
 ENOUGH = 10_000  # leads with which no page may be empty
 

@@ -10,7 +10,7 @@ from benchmarks.bench import Bench, throughput
 from benchmarks.dataset import holding
 from benchmarks.load import Connection
 from benchmarks.measuring import Findings, Refused
-from benchmarks.servers import Leadcrm
+from benchmarks.subjects import Leadcrm
 from benchmarks.traffic import Traffic, deliveries
 
 BATCH = 100

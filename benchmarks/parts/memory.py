@@ -8,7 +8,7 @@ from benchmarks.bench import Bench, throughput
 from benchmarks.dataset import holding
 from benchmarks.measuring import Findings
 from benchmarks.parts.latency import PAGES
-from benchmarks.servers import Leadcrm
+from benchmarks.subjects import Leadcrm
 from benchmarks.visiting import visited
 
 

@@ -11,7 +11,8 @@ from psycopg.types.json import Jsonb
 
 from benchmarks.bench import Bench, check_rows
 from benchmarks.measuring import Findings, rounds
-from benchmarks.servers import Leadcrm, Server, Spent
+from benchmarks.servers import Server, Spent
+from benchmarks.subjects import Leadcrm
 from benchmarks.traffic import Delivery, Traffic, deliveries, signature
 
 PEOPLE = 20_000
