@@ -5,6 +5,7 @@ PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
 # The environments of run and serve differ by the embedded PostgreSQL alone; test holds both.
 run_requirements := requirements/run.txt
 test_requirements := requirements/test.txt
+bench_requirements := requirements/bench.txt
 # None of the caller's settings changes the result of a test; its database and keys are apart from those of `make run`.
 APART := @env $(addprefix -u ,DATABASE_URL SECRET_KEY ENCRYPTION_KEYS DEBUG ALLOWED_HOSTS PORT HTTPS TIME_ZONE \
 	KAPSO_WEBHOOK_SECRET KAPSO_API_KEY KAPSO_API_BASE_URL METRICS_TOKEN RETENTION_DAYS SITE_URL EMAIL_URL \
@@ -51,6 +52,10 @@ chaos: ## kill the server and its database while webhooks arrive, and count what
 	@$(call installed,$(test_requirements))
 	$(APART) $(PY) -m tests.chaos
 
+bench: ## measure leadcrm against the bare limit and the usual way (PART="webhooks lists", SIZE=large for 1M leads)
+	@$(call installed,$(bench_requirements))
+	@$(APART) $(PY) -m benchmarks $(PART) --size $(or $(SIZE),quick)
+
 fmt: ## format the code, and mend what the linter can
 	@$(call installed,$(test_requirements))
 	$(PY) -m ruff check --fix .
@@ -67,7 +72,7 @@ words: ## collect the words to translate into locale/, and compile their transla
 		sed '/^"POT-Creation-Date:/d' $$po >$$po.new && mv $$po.new $$po || exit 1; done
 	@$(APART) $(PY) manage.py compilemessages --ignore .venv --ignore .local
 
-.PHONY: help install run serve work test prove screenshots chaos fmt words
+.PHONY: help install run serve work test prove screenshots chaos bench fmt words
 
 # Installs the requirements in $(1) unless a copy of them in .venv says that they are installed already.
 define installed
