@@ -20,7 +20,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from contacts.models import Change, ChangesKept
-from contacts.statements.read_changes import NOW, READ
+from contacts.statements.read_changes import NEWEST, NOW, READ
 
 Kind = Change.Kind
 
@@ -99,6 +99,12 @@ def read_until(
     been through these, up to the `horizon` at which it came to its end. A row may come several times.
     """
     return _read(after, end, workspaces, (kind,), limit)
+
+
+def newest(workspaces: Collection[int]) -> dict[int, Position]:
+    """The newest entry of each that `read` would find; one statement."""
+    rows = _rows(NEWEST, {"workspaces": sorted(workspaces)})
+    return {workspace: Position(xid, entry) for workspace, xid, entry in rows}
 
 
 def changed_since(moment: datetime, *, kind: Kind, workspaces: Collection[int]) -> QuerySet[Change, int]:

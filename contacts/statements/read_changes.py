@@ -24,6 +24,15 @@ FROM ({NOW}) AS log LEFT JOIN LATERAL (
 ORDER BY change.xid, change.id
 """
 
+NEWEST = """
+SELECT w.id, newest.xid, newest.id
+FROM unnest(%(workspaces)s::bigint[]) AS w (id) CROSS JOIN LATERAL (
+    SELECT c.xid, c.id FROM contacts_change c
+    WHERE c.workspace_id = w.id AND c.xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+    ORDER BY c.xid DESC, c.id DESC LIMIT 1
+) AS newest
+"""
+
 SAY_WHAT_IS_KEPT = """
 WITH kept AS (
     SELECT xid FROM contacts_change WHERE at >= %(before)s ORDER BY xid LIMIT 1
