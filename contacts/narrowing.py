@@ -27,7 +27,7 @@ def owned_by(leads: Leads, who: str, user_id: int | None) -> Leads:
         return leads.filter(owner=user_id)
     if who == NOBODY:
         return leads.filter(owner=None)
-    return leads.filter(owner=who) if is_id(who) else leads.none()
+    return leads.filter(owner=int(who)) if is_id(who) else leads.none()
 
 
 def tagged(leads: Leads, tag: str) -> Leads:
