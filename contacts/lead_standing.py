@@ -1,0 +1,42 @@
+"""Where leads stand just now, as columns of their rows: what the tabs of the list select (contacts.lead_views)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import JSONObject
+
+from contacts.lead_views import awaits_reply, is_overdue
+from contacts.models import Contact, Conversation, FollowUp
+
+
+def with_standing(leads: QuerySet[Any], now: datetime) -> QuerySet[Any]:
+    """A page of leads with `awaiting_reply`, `needs_follow_up`, `needs_human` and `next_follow_up`."""
+    return leads.annotate(
+        awaiting_reply=_whether(awaits_reply(now)),
+        needs_follow_up=_whether(is_overdue(now)),
+        needs_human=_whether(Exists(_hand_offs())),
+        next_follow_up=Subquery(_next_follow_up()),
+    )
+
+
+def _whether(condition: Any) -> Case:
+    """Not null where the condition is neither."""
+    return Case(When(condition, then=Value(True)), default=Value(False), output_field=BooleanField())
+
+
+def _hand_offs() -> QuerySet[Conversation]:
+    cleared = OuterRef("handoff_cleared_at")
+    asked = Conversation.objects.filter(contact=OuterRef("pk"), handoff_at__isnull=False)
+    return asked.annotate(cleared=cleared).filter(Q(cleared=None) | Q(handoff_at__gt=F("cleared")))
+
+
+def _next_follow_up() -> QuerySet[FollowUp, Any]:
+    """Also one of a lead that was merged into it: it stays with its row."""
+    rows = Contact.objects.filter(
+        Q(pk=OuterRef(OuterRef("pk"))) | Q(merged_into=OuterRef(OuterRef("pk")))
+    ).values("pk")
+    planned = FollowUp.objects.filter(contact__in=rows, done_at=None).order_by("due_at", "pk")
+    return planned.values_list(JSONObject(id="id", due_at="due_at", remark="remark"))[:1]
