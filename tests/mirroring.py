@@ -208,8 +208,10 @@ class Meddler:
 
     def plans(self) -> None:
         later = timezone.now() + timedelta(days=1 + next(self.times) % 9)
-        act = self.random.choice([work.plan_follow_up, work.snooze])
-        act(self._lead(), later, by=self.team.manager)
+        if self.random.random() < 0.5:
+            work.plan_follow_up(self._lead(), later, by=self.team.manager)
+        else:
+            work.snooze(self._lead(), later, by=self.team.manager)
 
     def reads(self) -> None:
         work.mark_read(self._lead())

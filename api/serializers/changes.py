@@ -10,6 +10,8 @@ from rest_framework import serializers
 from api.serializers.contacts import ContactSerializer
 from api.serializers.talk import ConversationSerializer, MessageSerializer
 
+DATA = "As it is now; null if it is deleted."
+
 
 class _Change(serializers.Serializer[Any]):
     id = serializers.IntegerField(help_text="Of the row.")
@@ -20,17 +22,17 @@ class _Change(serializers.Serializer[Any]):
 
 class ContactChange(_Change):
     kind = serializers.ChoiceField(["contact"])
-    data = ContactSerializer(allow_null=True, help_text="As it is now; null if it is deleted.")
+    data = ContactSerializer(allow_null=True, help_text=DATA)  # type: ignore[assignment]  # a field, no property
 
 
 class ConversationChange(_Change):
     kind = serializers.ChoiceField(["conversation"])
-    data = ConversationSerializer(allow_null=True, help_text="As it is now; null if it is deleted.")
+    data = ConversationSerializer(allow_null=True, help_text=DATA)  # type: ignore[assignment]  # a field, no property
 
 
 class MessageChange(_Change):
     kind = serializers.ChoiceField(["message"])
-    data = MessageSerializer(allow_null=True, help_text="As it is now; null if it is deleted.")
+    data = MessageSerializer(allow_null=True, help_text=DATA)  # type: ignore[assignment]  # a field, no property
 
 
 CHANGE = PolymorphicProxySerializer(

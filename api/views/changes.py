@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from api import feed, tokens, waiting
 from api.authentication import not_authenticated
 from api.cursors import LONGEST, Unreadable
+from api.models import Token
 from api.pagination import DEFAULT_LIMIT, HIGHEST_LIMIT
 from api.problems import Problem, invalid_parameter
 from api.serializers.changes import ChangesPage
@@ -111,7 +112,7 @@ class ChangesView(ApiView):
 
     def _check_again(self, request: Request) -> None:
         """Meanwhile the token may have been revoked, or its user have got other rights."""
-        if not tokens.is_still_good(request.auth):
+        if not isinstance(request.auth, Token) or not tokens.is_still_good(request.auth):
             raise not_authenticated("This token is not good any more.", error="invalid_token")
         if Rights.of(request.user) != self.rights:
             raise rights_changed()
