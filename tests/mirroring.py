@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from contacts import merging, work
 from contacts.models import Contact, ContactMerge, Conversation, Membership, Message, Role, Workspace
-from contacts.models.contact import ALLOWED_MOVES, LeadStatus
+from contacts.models.contact import ALLOWED_MOVES, LeadStatus, TransitionRefused
 from kapso_sync.erasing import erase_person
 from kapso_sync.patience import TooBusy
 from tests.builders import LIMA, RECEIVED, SENT, Desk, contact_updated, message, sent, status, user_id_update
@@ -30,7 +30,14 @@ KINDS = ("contact", "conversation", "message")
 PEOPLE = 16
 
 # What was asked cannot be done just now: the lead is gone, merged, busy, or where it was to be.
-REFUSED = (work.Refused, merging.MergeRefused, TooBusy, OperationalError, ObjectDoesNotExist)
+REFUSED = (
+    work.Refused,
+    merging.MergeRefused,
+    TransitionRefused,
+    TooBusy,
+    OperationalError,
+    ObjectDoesNotExist,
+)
 
 
 class Source(Protocol):

@@ -12,7 +12,6 @@ from django.contrib.auth.models import User
 
 from api import feed
 from contacts import news
-from contacts.news import Kind
 from contacts.rights import Rights
 from tests.builders import moment
 from tests.mirroring import Page, Team, mirrored
@@ -37,7 +36,7 @@ class Direct:
         return feed.cursor_of(self.rights, news.position())
 
     def everything(self, kind: str) -> Iterable[dict[str, Any]]:
-        shape = feed.SHAPES[Kind[kind.upper()]]
+        shape = feed.SHAPES[{name: key for key, name in feed.NAMES.items()}[kind]]
         rows = shape.visible(self.rights, NOW)
         found: Iterable[dict[str, Any]] = shape.serializer(rows, many=True, context={"now": NOW}).data
         return found
