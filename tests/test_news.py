@@ -15,7 +15,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from contacts import news, old_news
 from contacts.models import Change, ChangesKept, Contact, Workspace
-from contacts.news import BadPosition, Changed, Kind, News, Position, TooOld
+from contacts.news import Changed, Kind, News, Position, TooOld
 
 
 @pytest.fixture
@@ -141,19 +141,6 @@ def test_a_walk_that_ends_sees_also_what_waits_for_another_transaction(leads: li
     assert (ids(rest), rest.is_all) == ([leads[2].pk], True)
     assert none.changed == []
     assert rest.position == none.position == end
-
-
-def test_positions_are_text_and_back() -> None:
-    for position in (Position(0, 0), Position(2**40, 77), Position(2**63 - 1, 2**63 - 1)):
-        assert Position.of(str(position)) == position
-
-
-@pytest.mark.parametrize(
-    "text", ["", "-", "1", "1-", "g-1", "1-1-1", "-1-1", "١-1", "1-1\n", "f" * 16 + "-0", "1" * 17 + "-0"]
-)
-def test_what_is_no_position_is_refused(text: str) -> None:
-    with pytest.raises(BadPosition):
-        Position.of(text)
 
 
 def test_a_database_put_back_to_an_earlier_state_is_noticed(leads: list[Contact]) -> None:
