@@ -48,6 +48,10 @@ def as_problem(error: Exception) -> Problem:
         case SuspiciousOperation():
             return Problem("bad-request", str(error) or "The request cannot be understood.")
     logger.exception("a request to the API failed", exc_info=error)
+    return internal_error()
+
+
+def internal_error() -> Problem:
     return Problem("internal-error", "An error of ours, which is in the log. Nothing was changed.")
 
 
@@ -91,7 +95,7 @@ def _of_database(error: Error | TooBusy) -> Problem:
         connection.close_at = 0  # with this request: it may lead to a server that has become read-only
         return _unavailable()
     logger.exception("a statement of the API failed", exc_info=error)
-    return Problem("internal-error", "An error of ours, which is in the log. Nothing was changed.")
+    return internal_error()
 
 
 def _unavailable() -> Problem:

@@ -26,7 +26,7 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 KEPT_FOR = timedelta(hours=24)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_KEPT_HEADERS = ("ETag", "Location", "Content-Type")
+_KEPT_HEADERS = ("ETag", "Location")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Claim:
         body = b"" if response.data is None else JSONRenderer().render(response.data)
         headers = {name: response[name] for name in _KEPT_HEADERS if name in response}
         if body:
-            headers.setdefault("Content-Type", JSONRenderer.media_type)
+            headers["Content-Type"] = JSONRenderer.media_type
         KeptAnswer.objects.filter(pk=self.pk).update(status=response.status_code, headers=headers, body=body)
 
 

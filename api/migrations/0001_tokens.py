@@ -5,7 +5,6 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
-
 # Each request rewrites its token's row: with room on the page, and no index on what changes, it stays there.
 ROOM = "ALTER TABLE api_token SET (fillfactor = 50)"
 

@@ -108,4 +108,5 @@ class ApiView(APIView):
             for name, value in rate_headers(token).items():
                 response[name] = value
         response.setdefault("Cache-Control", "no-store")
+        response["Content-Language"] = "en"
         return response
