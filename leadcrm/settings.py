@@ -293,6 +293,7 @@ UNFOLD = {
     "ACCOUNT": {
         "navigation": [
             {"title": _("Preferences"), "link": reverse_lazy("preferences")},
+            {"title": _("API tokens"), "link": reverse_lazy("api-tokens")},
             {"title": _("Change password"), "link": reverse_lazy("admin:password_change")},
         ]
     },
