@@ -127,6 +127,13 @@ def test_a_key_that_is_none_is_refused(program: Program, key: str) -> None:
     assert not Workspace.objects.exists()
 
 
+def test_what_is_kept_is_for_the_token_alone_to_read(program: Program) -> None:
+    program.post(ADDRESS, {"name": "Somebody who is erased"}, Idempotency_Key="k-1")
+    kept = KeptAnswer.objects.get()
+    assert b"Somebody" not in bytes(kept.sealed_body)
+    assert "Somebody" not in str(kept.headers)
+
+
 def test_a_day_later_a_key_is_forgotten(program: Program) -> None:
     program.post(ADDRESS, {"name": "A"}, Idempotency_Key="old")
     program.post(ADDRESS, {"name": "A"}, Idempotency_Key="new")

@@ -20,7 +20,7 @@ from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.problems import KINDS, MEDIA_TYPE, Problem
+from api.problems import KINDS, MEDIA_TYPE, Problem, as_table
 from api.views.base import ApiView
 from contacts.changing import Refused, Stale
 from contacts.merging import MergeRefused
@@ -235,6 +235,20 @@ def test_a_method_that_is_not_there_names_those_that_are(program: Program, metho
 @pytest.mark.parametrize("address", ["", "v1/", "v1/nothing/", "v2/", "v1/%00/", "v1/%0a", "v1/%ff/", "../x"])
 def test_what_is_not_there_is_a_problem_too(address: str) -> None:
     assert problem_of(Client().get(f"/api/{address}"))["slug"] == "not-found"
+
+
+def test_the_schema_is_openapi_and_for_everybody() -> None:
+    answer = Client().get("/api/schema/", headers={"Accept": "application/json", "Accept-Language": "es"})
+    told = answer.json()
+    assert (answer.status_code, told["openapi"]) == (200, "3.1.0")
+    assert all(address.startswith("/api/v1/") for address in told["paths"])
+
+
+def test_the_table_of_problems_is_complete() -> None:
+    table = as_table()
+    assert [line.split("`")[1] for line in table.splitlines()[2:]] == [kind.type for kind in KINDS.values()]
+    assert len({kind.title for kind in KINDS.values()}) == len(KINDS)
+    assert all(kind.what_to_do.endswith(".") for kind in KINDS.values())
 
 
 def test_a_missing_slash_is_told() -> None:

@@ -79,7 +79,7 @@ class Migration(migrations.Migration):
                 ),
                 ("status", models.PositiveSmallIntegerField(null=True)),
                 ("headers", models.JSONField(db_default={}, default=dict)),
-                ("body", models.BinaryField(db_default=b"", default=b"")),
+                ("sealed_body", models.BinaryField(db_default=b"", default=b"")),
                 (
                     "token",
                     models.ForeignKey(

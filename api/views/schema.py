@@ -22,6 +22,11 @@ def schema() -> Any:
         return SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
 
 
+def only_ours(endpoints: list[Any], **_: Any) -> list[Any]:
+    """What programs use; neither Kapso's webhook nor this description itself."""
+    return [each for each in endpoints if each[0].startswith("/api/v1/")]
+
+
 class _Public(ApiView):
     authentication_classes = ()
     permission_classes = ()
