@@ -11,7 +11,7 @@ import psycopg.errors
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError, DataError, InternalError, OperationalError
 from django.http import Http404
 from django.test import Client
 from django.urls import include, path
@@ -25,6 +25,7 @@ from api.views.base import ApiView
 from contacts.changing import Refused, Stale
 from contacts.merging import MergeRefused
 from contacts.models import Contact, TransitionRefused, Workspace
+from kapso_sync.patience import TooBusy
 from tests.api import Program
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
@@ -103,6 +104,9 @@ def _database_error(kind: Callable[[str], Exception], state: str) -> DatabaseErr
         (_database_error(OperationalError, "55P03"), "busy", "Retry-After"),
         (_database_error(OperationalError, "40P01"), "busy", "Retry-After"),
         (_database_error(OperationalError, "08006"), "unavailable", "Retry-After"),
+        (_database_error(InternalError, "25006"), "unavailable", "Retry-After"),
+        (_database_error(DataError, "22003"), "internal-error", ""),
+        (TooBusy(), "busy", "Retry-After"),
         (ZeroDivisionError(), "internal-error", ""),
         (Problem("conflict", "So it is."), "conflict", ""),
     ],
@@ -161,6 +165,11 @@ def test_no_parameter_is_overlooked(program: Program, parameters: Any, field: st
     told = problem_of(program.get("/api/v1/echo/", **parameters))
     assert told["slug"] == "invalid-parameter"
     assert [(each["field"], each["code"]) for each in told["errors"]] == [(field, code)]
+
+
+def test_a_thousand_parameters_are_too_many(program: Program) -> None:
+    answer = program.get("/api/v1/echo/", known=[str(number) for number in range(1001)])
+    assert problem_of(answer)["slug"] == "bad-request"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +234,9 @@ def test_an_answer_of_another_type_there_is_not(program: Program) -> None:
     assert problem_of(answer)["slug"] == "not-acceptable"
 
 
-@pytest.mark.parametrize("method", ["DELETE", "OPTIONS", "TRACE", "PURGE"])
+@pytest.mark.parametrize(
+    "method", ["DELETE", "OPTIONS", "TRACE", "PURGE", "DISPATCH", "INITIAL", "__CLASS__"]
+)
 def test_a_method_that_is_not_there_names_those_that_are(program: Program, method: str) -> None:
     answer = program.send(method, "/api/v1/echo/")
     assert problem_of(answer)["slug"] == "method-not-allowed"

@@ -59,6 +59,15 @@ def test_a_request_costs_one_statement_for_the_token_and_one_for_the_rights(
         program.get("/api/v1/who/")
 
 
+def test_a_browsers_session_beside_it_is_not_even_looked_at(
+    ana: User, django_assert_num_queries: Any
+) -> None:
+    program = Program.of(ana)
+    program.client.force_login(ana)
+    with django_assert_num_queries(2):
+        program.get("/api/v1/who/")
+
+
 def test_every_use_is_noted(ana: User) -> None:
     program = Program.of(ana)
     before = timezone.now() - timedelta(seconds=5)

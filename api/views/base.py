@@ -22,6 +22,8 @@ from api.problems import invalid_parameters
 from api.throttling import rate_headers
 from contacts.rights import Rights
 
+NOBODYS = Rights(None, {})
+
 
 class ApiView(APIView):
     """Knows who asks and what they may, takes no parameter that it does not know, and writes all or nothing."""
@@ -57,11 +59,13 @@ class ApiView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)  # who it is, and whether they may come
         self.check_method(request)
-        request.rights = Rights.of(request.user)  # type: ignore[attr-defined]
+        known = request.user.is_authenticated
+        request.rights = Rights.of(request.user) if known else NOBODYS  # type: ignore[attr-defined]
         self.check_parameters(request)
 
     def check_method(self, request: Request) -> None:
-        if request.method is None or not hasattr(self, request.method.lower()):
+        name = str(request.method).lower()
+        if name not in self.http_method_names or not hasattr(self, name):
             raise MethodNotAllowed(str(request.method))
 
     def check_parameters(self, request: Request) -> None:
