@@ -125,7 +125,7 @@ def read_whole(request: HttpRequest) -> None:
             # As reading it would have done.
             request._body, request._stream = body, BytesIO(body)  # noqa: SLF001
             request.META["CONTENT_LENGTH"] = str(len(body))
-        else:
+        elif not (request.content_type or "").startswith("multipart/"):  # files are read as they come
             _ = request.body
     except RequestDataTooBig as error:
         raise Problem("too-large", f"The most is {most // 1024 // 1024} MB.") from error

@@ -11,9 +11,12 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
+from django.test.client import encode_multipart
 from django.urls import path
 from django.utils import timezone
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -52,7 +55,15 @@ class Made(ApiView):
         return Response(status=204)
 
 
-urlpatterns = [path("api/v1/made/", Made.as_view()), path("api/v1/also/", Made.as_view())]
+class Files(Made):
+    parser_classes = (MultiPartParser,)
+
+
+urlpatterns = [
+    path("api/v1/made/", Made.as_view()),
+    path("api/v1/also/", Made.as_view()),
+    path("api/v1/files/", Files.as_view()),
+]
 
 
 @pytest.fixture
@@ -105,6 +116,19 @@ def test_another_request_with_the_same_key_is_refused(
     answer = program.send(method, address, body, Idempotency_Key="k-1")
     assert answer.status_code == 422
     assert answer.json()["type"] == "urn:leadcrm:problem:idempotency-key-reused"
+    assert Workspace.objects.count() == 1
+
+
+def _upload(program: Program, content: bytes, boundary: str) -> Any:
+    body = encode_multipart(boundary, {"name": "A", "file": SimpleUploadedFile("a.csv", content)})
+    kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    return program.send("POST", "/api/v1/files/", body, Idempotency_Key="k-1", **kind)
+
+
+def test_a_file_that_is_sent_again_is_the_same_whatever_its_boundary(program: Program) -> None:
+    assert _upload(program, b"one", "first").status_code == 201
+    assert "Idempotency-Replayed" in _upload(program, b"one", "second")
+    assert _upload(program, b"two", "second").status_code == 422
     assert Workspace.objects.count() == 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg.errors
@@ -21,6 +21,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.problems import KINDS, MEDIA_TYPE, Problem, as_table
+from api.urls import urlpatterns as api_urls
 from api.views.base import ApiView
 from contacts.changing import Refused, Stale
 from contacts.merging import MergeRefused
@@ -240,12 +241,32 @@ def test_an_answer_of_another_type_there_is_not(program: Program) -> None:
 def test_a_method_that_is_not_there_names_those_that_are(program: Program, method: str) -> None:
     answer = program.send(method, "/api/v1/echo/")
     assert problem_of(answer)["slug"] == "method-not-allowed"
-    assert "GET" in answer["Allow"]
+    assert answer["Allow"] == "GET, HEAD, POST, PUT, PATCH"
 
 
 @pytest.mark.parametrize("address", ["", "v1/", "v1/nothing/", "v2/", "v1/%00/", "v1/%0a", "v1/%ff/", "../x"])
 def test_what_is_not_there_is_a_problem_too(address: str) -> None:
     assert problem_of(Client().get(f"/api/{address}"))["slug"] == "not-found"
+
+
+def test_every_view_below_api_answers_in_this_way() -> None:
+    views = [pattern.callback for pattern in _patterns(api_urls)]
+    assert views
+    assert [view for view in views if not issubclass(getattr(view, "cls", object), ApiView)] == []
+
+
+def _patterns(patterns: list[Any]) -> Iterator[Any]:
+    for each in patterns:
+        if hasattr(each, "url_patterns"):
+            yield from _patterns(each.url_patterns)
+        else:
+            yield each
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/yaml", "application/json"])
+def test_a_problem_is_json_also_where_something_else_is_asked_for(accept: str) -> None:
+    answer = Client().get("/api/schema/?format=json", headers={"Accept": accept})
+    assert problem_of(answer)["slug"] == "invalid-parameter"
 
 
 def test_the_schema_is_openapi_and_for_everybody() -> None:

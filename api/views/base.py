@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone, translation
 from rest_framework.exceptions import MethodNotAllowed
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -30,6 +31,7 @@ class ApiView(APIView):
 
     # Parameters that it takes beside those of its filters and its paginator.
     more_parameters: Iterable[str] = ()
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     @classmethod
     def as_view(cls, *args: Any, **kwargs: Any) -> Callable[..., HttpResponseBase]:  # type: ignore[override]
@@ -106,6 +108,8 @@ class ApiView(APIView):
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
+        if getattr(response, "exception", False):
+            response.accepted_renderer = JSONRenderer()  # a problem is JSON, also where a file was asked for
         # What authentication could not decide is answered without: asking for it again would raise again.
         token = getattr(request, "_auth", None)
         if isinstance(token, Token):

@@ -8,6 +8,7 @@ from typing import Any
 from django.utils import translation
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer2, OpenApiYamlRenderer, OpenApiYamlRenderer2
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -34,6 +35,8 @@ class _Public(ApiView):
 
 
 class SchemaView(_Public, SpectacularAPIView):
+    renderer_classes = [OpenApiJsonRenderer2, OpenApiYamlRenderer2, OpenApiYamlRenderer]
+
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # noqa: ARG002 - as its parent's
         return Response(schema(), headers={"Cache-Control": "public, max-age=300"})
 
