@@ -23,6 +23,7 @@ from rest_framework.response import Response
 from api.problems import KINDS, MEDIA_TYPE, Problem, as_table
 from api.urls import urlpatterns as api_urls
 from api.views.base import ApiView
+from api.views.schema import with_idempotency
 from contacts.changing import Refused, Stale
 from contacts.merging import MergeRefused
 from contacts.models import Contact, TransitionRefused, Workspace
@@ -274,6 +275,13 @@ def test_the_schema_is_openapi_and_for_everybody() -> None:
     told = answer.json()
     assert (answer.status_code, told["openapi"]) == (200, "3.1.0")
     assert all(address.startswith("/api/v1/") for address in told["paths"])
+
+
+def test_every_write_takes_an_idempotency_key_and_no_read_does() -> None:
+    told = with_idempotency({"paths": {"/a/": {"get": {}, "post": {"parameters": [{"name": "b"}]}}}})
+    operations = told["paths"]["/a/"]
+    assert operations["get"] == {}
+    assert [each["name"] for each in operations["post"]["parameters"]] == ["b", "Idempotency-Key"]
 
 
 def test_the_table_of_problems_is_complete() -> None:
