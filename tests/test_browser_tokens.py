@@ -82,7 +82,7 @@ def test_a_token_is_made_copied_used_and_revoked(page: Page, olga: User) -> None
 def test_the_pages_are_legible_and_fit_a_phone(page: Page, scheme: Any, olga: User) -> None:
     tokens.issue(olga, "Data warehouse")
     page.emulate_media(color_scheme=scheme)
-    page.set_viewport_size(PHONE)
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     found: list[str] = []
     for address in (
         "/admin/tokens/",
