@@ -190,6 +190,18 @@ def test_entries_from_before_a_restore_go_as_well(leads: list[Contact]) -> None:
     assert Change.objects.count() == 6
 
 
+def test_what_was_said_to_be_kept_before_a_restore_says_nothing(leads: list[Contact]) -> None:
+    ahead = news.horizon().xid + 10**6
+    ChangesKept.objects.create(pk=1, xid=ahead, since=timezone.now() - timedelta(days=20))
+    start = news.position()
+    touch(leads[0])
+    assert ids(read(start)) == [leads[0].pk]
+    Change.objects.filter(xid__lt=start.xid).update(at=timezone.now() - timedelta(days=9))
+    assert old_news.forget(timezone.now()) == len(leads)
+    assert ids(read(start)) == [leads[0].pk]
+    assert ChangesKept.objects.get().xid <= start.xid
+
+
 def test_what_changed_since_a_time(leads: list[Contact]) -> None:
     now = timezone.now()
     Change.objects.update(at=now - timedelta(hours=3))

@@ -66,7 +66,7 @@ class ChangesView(ApiView):
     @extend_schema(
         operation_id="changes_list",
         summary="Follow what changes",
-        description=ABOUT,
+        description=ABOUT.strip(),
         tags=["Changes"],
         parameters=PARAMETERS,
         responses=ChangesPage,
