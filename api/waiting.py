@@ -19,11 +19,13 @@ from rest_framework.request import Request
 
 from contacts import news
 from contacts.news import Position
+from contacts.rights import Rights
 
 logger = logging.getLogger(__name__)
 
 # Per process: as many threads again are for those who do not wait (leadcrm.webserver).
 MOST_WAITING = 32
+MOST_OF_ONE_USER = 8  # so that no program takes all of it
 LONGEST_WAIT = 25  # seconds: proxies give up after 30 or 60
 LOOKS_EVERY = 0.5  # seconds
 
@@ -32,19 +34,21 @@ ASIDE = "leadcrm.aside"
 
 
 class NoRoom(Exception):  # noqa: N818 - said to clients, not raised by a fault
-    """As many wait already as may, or the server is about to stop."""
+    """As many wait already as may, of all or of this user; or the server is about to stop."""
 
 
 class _Waiter:
-    def __init__(self, after: Position, workspaces: Collection[int]) -> None:
+    def __init__(self, rights: Rights, after: Position) -> None:
+        self.user = rights.user_id
+        self.workspaces = rights.places.keys()
         self.after = after
-        self.workspaces = workspaces
         self.is_called = False
 
 
 class Room:
-    def __init__(self, most: int = MOST_WAITING) -> None:
+    def __init__(self, most: int = MOST_WAITING, most_of_one: int = MOST_OF_ONE_USER) -> None:
         self._most = most
+        self._most_of_one = most_of_one
         self._waiters: set[_Waiter] = set()
         self._is_open = True
         self._has_lookout = False
@@ -53,12 +57,16 @@ class Room:
     def __len__(self) -> int:
         return len(self._waiters)
 
-    def wait(self, after: Position, workspaces: Collection[int], seconds: float) -> bool:
-        """Until the log has something after this position, and returns True; or for so long. Raises `NoRoom`."""
-        waiter = _Waiter(after, workspaces)
+    def wait(self, rights: Rights, after: Position, seconds: float) -> bool:
+        """Until their workspaces have something after this position, and returns True; or for so long.
+
+        Raises `NoRoom`.
+        """
+        waiter = _Waiter(rights, after)
         deadline = time.monotonic() + seconds
         with self._changed:
-            if not self._is_open or len(self._waiters) >= self._most:
+            of_theirs = sum(other.user == waiter.user for other in self._waiters)
+            if not self._is_open or len(self._waiters) >= self._most or of_theirs >= self._most_of_one:
                 raise NoRoom
             self._waiters.add(waiter)
             try:
@@ -119,14 +127,12 @@ def _newest(workspaces: Collection[int]) -> dict[int, Position] | None:
 room = Room()
 
 
-def wait_for_news(
-    request: Request | HttpRequest, after: Position, workspaces: Collection[int], seconds: float
-) -> bool:
+def wait_for_news(request: Request | HttpRequest, rights: Rights, after: Position, seconds: float) -> bool:
     """As `Room.wait`, aside from those at work: meanwhile the request has no database connection."""
     seconds = min(seconds, LONGEST_WAIT)
     aside: Callable[[], AbstractContextManager[None]] | None = request.META.get(ASIDE)
     if aside is None:  # a server that knows no turns: the thread has a connection of its own
         connection.close()
-        return room.wait(after, workspaces, seconds)
+        return room.wait(rights, after, seconds)
     with aside():
-        return room.wait(after, workspaces, seconds)
+        return room.wait(rights, after, seconds)

@@ -14,8 +14,9 @@ from django.http import HttpRequest
 from api import waiting
 from api.waiting import NoRoom, Room, wait_for_news
 from contacts import news
-from contacts.models import Contact, Workspace
+from contacts.models import Contact, Role, Workspace
 from contacts.news import Position
+from contacts.rights import Place, Rights
 from tests.test_worker import comes_true
 
 LONG = 60.0
@@ -28,7 +29,7 @@ def lima(transactional_db: None) -> Workspace:
 
 @pytest.fixture
 def room() -> Iterator[Room]:
-    room = Room(most=3)
+    room = Room(most=3, most_of_one=3)
     yield room
     room.close()
     assert comes_true(lambda: not lookouts(), 10)
@@ -38,14 +39,21 @@ def lookouts() -> list[Any]:
     return [thread for thread in all_threads() if thread.name == "lookout for news"]
 
 
+def sees(user: int, *workspaces: Workspace) -> Rights:
+    places = {one.pk: Place(one.pk, one.name, Role.AGENT, agents_see_all=True) for one in workspaces}
+    return Rights(user, places)
+
+
 @pytest.fixture
 def wait(room: Room) -> Iterator[Callable[..., Future[bool]]]:
     """Somebody comes in and waits, in a thread of their own."""
     with ThreadPoolExecutor(5) as pool:
 
-        def wait(after: Position, *workspaces: Workspace, seconds: float = LONG) -> Future[bool]:
+        def wait(
+            after: Position, *workspaces: Workspace, seconds: float = LONG, user: int = 1
+        ) -> Future[bool]:
             before = len(room)
-            waiting = pool.submit(room.wait, after, [one.pk for one in workspaces], seconds)
+            waiting = pool.submit(room.wait, sees(user, *workspaces), after, seconds)
             assert comes_true(lambda: len(room) > before or waiting.done(), 10)
             return waiting
 
@@ -87,6 +95,17 @@ def test_there_is_room_for_so_many(lima: Workspace, room: Room, wait: Callable[.
     assert len(room) == 0
 
 
+def test_nobody_takes_all_of_it(lima: Workspace, room: Room, wait: Callable[..., Future[bool]]) -> None:
+    room._most_of_one = 2
+    after = news.position()
+    inside = [wait(after, lima, user=1) for _ in range(2)]
+    with pytest.raises(NoRoom):
+        wait(after, lima, user=1).result(LONG)
+    inside.append(wait(after, lima, user=2))
+    Contact.objects.create(workspace=lima)
+    assert [one.result(LONG) for one in inside] == [True] * 3
+
+
 def test_one_looks_out_for_all_and_only_as_long_as_somebody_waits(
     lima: Workspace, wait: Callable[..., Future[bool]]
 ) -> None:
@@ -113,16 +132,16 @@ def test_nobody_waits_for_a_database_that_is_away(
 def test_a_closed_room_takes_nobody(lima: Workspace, room: Room) -> None:
     room.close()
     with pytest.raises(NoRoom):
-        room.wait(news.position(), [lima.pk], LONG)
+        room.wait(sees(1, lima), news.position(), LONG)
 
 
 def test_the_longest_wait_is_bounded(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> None:
     told: list[float] = []
 
-    def wait(_: Position, __: Any, seconds: float) -> bool:
+    def wait(_: Rights, __: Position, seconds: float) -> bool:
         told.append(seconds)
         return False
 
     monkeypatch.setattr(waiting.room, "wait", wait)
-    wait_for_news(HttpRequest(), Position(0, 0), [], 10**6)
+    wait_for_news(HttpRequest(), sees(1), Position(0, 0), 10**6)
     assert told == [waiting.LONGEST_WAIT]

@@ -61,9 +61,8 @@ def desk(transactional_db: None) -> Desk:
     return Desk.open()
 
 
-@pytest.fixture
-def user(desk: Desk) -> User:
-    user = User.objects.create(username="program")
+def manager(desk: Desk, name: str) -> User:
+    user = User.objects.create(username=name)
     Membership.objects.create(workspace=desk.numbers[LIMA].workspace, user=user, role=Role.MANAGER)
     return user
 
@@ -83,16 +82,16 @@ def ask(port: int, path: str, token: str) -> Any:
     return Client.asks(port, path, token).answer()[1]
 
 
-def wait(port: int, *texts: str) -> list[Client]:
-    cursor = ask(port, "/api/v1/changes/", texts[0])["next_cursor"]
-    return [Client.asks(port, f"/api/v1/changes/?wait=25&cursor={cursor}", token) for token in texts]
+def wait(port: int, text: str, count: int) -> list[Client]:
+    cursor = ask(port, "/api/v1/changes/", text)["next_cursor"]
+    return [Client.asks(port, f"/api/v1/changes/?wait=25&cursor={cursor}", text) for _ in range(count)]
 
 
-def test_nobody_waits_for_those_who_wait(desk: Desk, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    token = tokens.issue(user, "program")[1]
+def test_nobody_waits_for_those_who_wait(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [tokens.issue(manager(desk, f"{number}"), "program")[1] for number in range(10)]
     with serving(monkeypatch) as (port, _):
         kapso = Kapso(f"http://127.0.0.1:{port}")
-        clients = wait(port, *[token] * MORE_THAN_MAY)
+        clients = [client for text in texts for client in wait(port, text, MORE_THAN_MAY // len(texts))]
 
         # For some there is no room: they are told so at once.
         assert comes_true(lambda: sum(client.has_answer for client in clients) >= 16)
@@ -100,7 +99,7 @@ def test_nobody_waits_for_those_who_wait(desk: Desk, user: User, monkeypatch: py
         for number in range(20):
             told = message(f"there-{number}", number=SAOPAULO, phone=f"5511900000{number:03}")
             assert kapso.post(told, event=RECEIVED).status == 200
-            assert "results" in ask(port, "/api/v1/changes/", token)
+            assert "results" in ask(port, "/api/v1/changes/", texts[0])
         sent_away = [client for client in clients if client.has_answer]
         inside = [client for client in clients if client not in sent_away]
         for client in sent_away:
@@ -118,10 +117,13 @@ def test_nobody_waits_for_those_who_wait(desk: Desk, user: User, monkeypatch: py
             assert found["contact"]["id"] == row.contact_id
 
 
-def test_a_server_that_stops_sends_them_home(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_stops_sends_them_home(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = manager(desk, "program")
     texts = [tokens.issue(user, f"program {number}")[1] for number in range(6)]
     with serving(monkeypatch) as (port, stop):
-        clients = wait(port, *texts)
+        cursor = ask(port, "/api/v1/changes/", texts[0])["next_cursor"]
+        path = f"/api/v1/changes/?wait=25&cursor={cursor}"
+        clients = [Client.asks(port, path, text) for text in texts[1:]]
         assert comes_true(lambda: not Token.objects.filter(last_used_at=None).exists())  # all have come in
         stop()
         for client in clients:

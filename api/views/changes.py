@@ -80,7 +80,7 @@ class ChangesView(ApiView):
         if found.changed or not found.is_all or not seconds:
             return self._page(found)
         try:
-            waiting.wait_for_news(request, found.position, self.rights.places, seconds)
+            waiting.wait_for_news(request, self.rights, found.position, seconds)
         except waiting.NoRoom:
             return self._page(found, {"Retry-After": str(COME_AGAIN)})
         self._check_again(request)
