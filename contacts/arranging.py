@@ -5,15 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
+from contacts.changing import Refused
 from contacts.models import Contact, CustomField, LeadChange, Tag, Workspace
 from contacts.statements.change_leads import CHANGE_TAG, FORGET_FIELD
 
 # Counting goes no further: a thousand leads and a million are both "many" to whoever is about to delete.
 MOST_COUNTED = 1000
+MOST_TAGS = 200
+
+
+def add_tag(workspace: Workspace, name: str) -> Tag:
+    """Raises `Refused` where the workspace suggests it already, or as many as anybody can choose from."""
+    known = Tag.objects.filter(workspace=workspace)
+    if known.filter(name__iexact=name).exists():
+        raise Refused(_("There is this tag already."))
+    if known.count() >= MOST_TAGS:
+        raise Refused(_("These are as many tags as anybody can choose from."))
+    try:
+        with transaction.atomic():
+            return Tag.objects.create(workspace=workspace, name=name)
+    except IntegrityError as error:  # somebody else has just added it
+        raise Refused(_("There is this tag already.")) from error
 
 
 def rename_tag(tag: Tag, name: str, *, by: User) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
+from django.db import OperationalError
 from django.utils.translation import gettext as _
 
 from contacts.models import Contact, LeadChange
@@ -31,6 +33,11 @@ class Stale(Refused):
         )
 
 
+def is_busy(error: OperationalError) -> bool:
+    """A webhook has the lead and kept us waiting for as long as anybody waits here; or we it, and it us."""
+    return getattr(error.__cause__, "sqlstate", None) in ("55P03", "40P01")
+
+
 def locked(lead: Contact) -> Contact:
     """The lead's row as it is now, ours until the transaction ends. Webhooks lock in the same way."""
     row = Contact.objects.select_for_update(no_key=True, of=("self",)).filter(pk=lead.pk).first()
@@ -45,6 +52,14 @@ def record(row: Contact, kind: LeadChange.Kind, before: Any, after: Any, **more:
     return LeadChange.objects.create(
         workspace_id=row.workspace_id, contact_id=row.pk, kind=kind, before=before, after=after, **more
     )
+
+
+def record_all(row: Contact, changes: Iterable[dict[str, Any]], **more: Any) -> list[LeadChange]:
+    """Several of one lead, in one statement."""
+    made = [
+        LeadChange(workspace_id=row.workspace_id, contact_id=row.pk, **change, **more) for change in changes
+    ]
+    return LeadChange.objects.bulk_create(made)
 
 
 def write(lead: Contact, **values: Any) -> None:

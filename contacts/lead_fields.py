@@ -50,6 +50,18 @@ class Field:
             return value
         return _as_json(self.custom, value)
 
+    def clean_json(self, value: Any) -> Any:
+        """The value that a program gave as JSON. Raises `FieldRefused` where the field takes no such thing."""
+        takes, said = _takes(self)
+        if value is not None and (
+            not isinstance(value, takes) or isinstance(value, bool) is not (takes is bool)
+        ):
+            raise FieldRefused(self, f"“{self.label}” takes {said}.")
+        try:
+            return self.clean("" if value is None else _as_typed(value))
+        except Refused as refusal:
+            raise FieldRefused(self, str(refusal)) from refusal
+
     def is_same(self, value: Any, seen: str) -> bool:
         """Whether a page that showed `seen` showed this value, in whatever words."""
         try:
@@ -67,15 +79,59 @@ class Field:
         return str(value)
 
 
+class FieldRefused(Refused):
+    """One of several fields takes no such value; `name` says which, `is_custom` whether the workspace added it."""
+
+    def __init__(self, field: Field | str, why: str) -> None:
+        super().__init__(why)
+        self.name = field if isinstance(field, str) else field.name
+        self.is_custom = isinstance(field, str) or field.custom is not None
+
+
+def fields_of(lead: Contact, values: dict[str, Any]) -> list[tuple[Field, Any]]:
+    """Of built-in fields by name, and of the workspace's under `metadata` by key; one query. Raises `FieldRefused`."""
+    found = [(_field(name), value) for name, value in values.items() if name in _BUILT_IN]
+    wanted = values.get("metadata") or {}
+    inside = CustomField.objects.filter(workspace=lead.workspace_id, key__in=list(wanted))
+    known = {custom.key: custom for custom in inside}
+    for key, value in wanted.items():
+        if key not in known:
+            raise FieldRefused(key, _("There is no field “%(name)s” here.") % {"name": key[:50]})
+        found.append((_custom(known[key]), value))
+    return found
+
+
 def field_of(lead: Contact, name: str) -> Field:
     """The field of that name, or custom field of that key in the lead's workspace. Raises `Refused`."""
     if name in _BUILT_IN:
-        kind, label = _BUILT_IN[name]
-        return Field(name, label, kind, _built_in(name))
+        return _field(name)
     custom = CustomField.objects.filter(workspace=lead.workspace_id, key=name[:50]).first()
     if custom is None or custom.key != name:
         raise Refused(_("There is no field “%(name)s” here.") % {"name": name[:50]})
+    return _custom(custom)
+
+
+def _field(name: str) -> Field:
+    kind, label = _BUILT_IN[name]
+    return Field(name, label, kind, _built_in(name))
+
+
+def _custom(custom: CustomField) -> Field:
     return Field(custom.key, custom.label, LeadChange.Kind.FIELD, input_of(custom), custom)
+
+
+def _takes(field: Field) -> tuple[Any, str]:
+    """What JSON has for it, and how that is called: said to programs, in English."""
+    kind = field.custom.kind if field.custom else None
+    if kind == CustomField.Kind.YES_NO:
+        return bool, "true or false"
+    if kind == CustomField.Kind.NUMBER:
+        return (int, float), "a number"
+    return (int, "a whole number") if field.name == "lead_score" and kind is None else (str, "text")
+
+
+def _as_typed(value: Any) -> str:
+    return format(Decimal(repr(value)), "f") if isinstance(value, float) else str(value)
 
 
 def _built_in(name: str) -> forms.Field:

@@ -8,10 +8,12 @@ from typing import Any
 import phonenumbers
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from contacts.changing import Refused
 from contacts.models import Contact, Identity
 from contacts.phone_forms import forms as forms_of
 from contacts.preview import one_line
@@ -52,6 +54,16 @@ class NewLeadForm(forms.ModelForm):  # type: ignore[type-arg]
         fields["tags"].help_text = _("Separated by commas.")
         fields["tags"].base_field.required = False  # a comma too many is no mistake
 
+    def add(self) -> Contact:
+        """The lead that was typed. Raises `Refused` where somebody else was faster."""
+        try:
+            with transaction.atomic():
+                lead: Contact = self.save()
+                hold_identities()
+        except IntegrityError as error:
+            raise Refused(_("This lead was added just now by somebody else.")) from error
+        return lead
+
     def clean_name(self) -> str:
         return one_line(self.cleaned_data["name"])
 
@@ -84,6 +96,12 @@ class NewLeadForm(forms.ModelForm):  # type: ignore[type-arg]
         if not self.errors and not any(map(cleaned.get, ("phone", "business_scoped_user_id", "name"))):
             raise ValidationError(_("Enter a phone or a name."))
         return cleaned
+
+
+def hold_identities() -> None:
+    """That somebody else has this phone or user id is said now, not when all is committed."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS contact_phone, contact_user_id IMMEDIATE")
 
 
 def phone_digits(typed: str) -> str:

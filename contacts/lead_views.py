@@ -45,8 +45,12 @@ _BEFORE_ALL = Value(datetime(1970, 1, 1, tzinfo=UTC), output_field=DateTimeField
 
 
 def awaiting_reply(leads: Leads, now: datetime) -> Leads:
+    return leads.filter(awaits_reply(now))
+
+
+def awaits_reply(now: datetime) -> Q:
     """The customer wrote last. Who was closed since then waits no more, until they write again."""
-    return not_snoozed(leads.filter(UNANSWERED, ~Q(lead_status__in=CLOSED) | WROTE_AGAIN), now)
+    return UNANSWERED & (~Q(lead_status__in=CLOSED) | WROTE_AGAIN) & is_awake(now)
 
 
 def longest_waiting(leads: Leads, now: datetime) -> Leads:
@@ -56,6 +60,10 @@ def longest_waiting(leads: Leads, now: datetime) -> Leads:
 
 
 def needs_follow_up(leads: Leads, now: datetime) -> Leads:
+    return leads.filter(is_overdue(now))
+
+
+def is_overdue(now: datetime) -> Q:
     """Open, and we never wrote, or longer ago than the workspace's period."""
     period = ExpressionWrapper(
         F("workspace__follow_up_hours") * Value(timedelta(hours=1), output_field=DurationField()),
@@ -63,7 +71,7 @@ def needs_follow_up(leads: Leads, now: datetime) -> Leads:
     )
     due = ExpressionWrapper(Value(now) - period, output_field=DateTimeField())
     quiet = Q(last_contact_at=None) | Q(last_contact_at__lt=due)
-    return not_snoozed(leads.exclude(lead_status__in=CLOSED).filter(quiet), now)
+    return ~Q(lead_status__in=CLOSED) & quiet & is_awake(now)
 
 
 def window_open(leads: Leads, now: datetime) -> Leads:
@@ -73,6 +81,11 @@ def window_open(leads: Leads, now: datetime) -> Leads:
 def window_closing(leads: Leads, now: datetime) -> Leads:
     """Less than two hours are left."""
     return window_open(leads, now).filter(last_inbound_at__lt=now - WINDOW + CLOSING)
+
+
+def window_closed(leads: Leads, now: datetime) -> Leads:
+    """Templates only: the customer never wrote, or too long ago."""
+    return leads.filter(Q(last_inbound_at=None) | Q(last_inbound_at__lte=now - WINDOW))
 
 
 def never_contacted(leads: Leads, now: datetime) -> Leads:  # noqa: ARG001 - asked like the others
@@ -102,13 +115,16 @@ def needs_human(leads: Leads) -> Leads:
 
 
 def not_snoozed(leads: Leads, now: datetime) -> Leads:
-    """Without those put aside: they are back on their date, or when the customer writes, whichever is first."""
-    awake = Q(snoozed_until=None) | Q(snoozed_until__lte=now) | Q(last_inbound_at__gt=F("snoozed_at"))
-    return leads.filter(awake)
+    return leads.filter(is_awake(now))
+
+
+def is_awake(now: datetime) -> Q:
+    """Not put aside, or back: on their date, or when the customer writes, whichever is first."""
+    return Q(snoozed_until=None) | Q(snoozed_until__lte=now) | Q(last_inbound_at__gt=F("snoozed_at"))
 
 
 def is_aside(lead: Contact, now: datetime) -> bool:
-    """As `not_snoozed`, the other way round, of a row that is at hand."""
+    """As `is_awake`, the other way round, of a row that is at hand."""
     wrote, since = lead.last_inbound_at, lead.snoozed_at
     if lead.snoozed_until is None or lead.snoozed_until <= now:
         return False

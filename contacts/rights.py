@@ -72,6 +72,13 @@ class Rights:
         mine, nobodys = Q(contact__owner=self.user_id), Q(contact__owner=None, contact__isnull=False)
         return self._seen(mine | nobodys)
 
+    def of_work(self) -> Q:
+        """The same for what stays with the row that it was made for: notes, follow-ups, changes. Who sees the lead that
+        this row was merged into sees them."""
+        itself = Q(contact__merged_into=None) & (Q(contact__owner=self.user_id) | Q(contact__owner=None))
+        survivors = Q(contact__merged_into__owner=self.user_id) | Q(contact__merged_into__owner=None)
+        return self._seen(itself | Q(contact__merged_into__isnull=False) & survivors)
+
     def _seen(self, own: Q) -> Q:
         whole = [place.pk for place in self.places.values() if place.sees_all]
         part = [place.pk for place in self.places.values() if not place.sees_all]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
-from contacts import digests, in_turn, notifying
+from contacts import digests, in_turn, notifying, old_news
 
 
 @app.periodic(cron="* * * * *")
@@ -27,3 +27,9 @@ def tell_people(timestamp: int) -> None:  # noqa: ARG001 - as above
 @app.task(queueing_lock="forget_old_notifications")
 def forget_old_notifications(timestamp: int) -> None:  # noqa: ARG001 - as above
     notifying.forget_old(timezone.now())
+
+
+@app.periodic(cron="23 3 * * *")
+@app.task(queueing_lock="forget_old_changes")
+def forget_old_changes(timestamp: int) -> None:  # noqa: ARG001 - as above
+    old_news.forget(timezone.now())

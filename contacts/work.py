@@ -18,18 +18,18 @@ from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext as _
 
 from contacts import notifying, reasons
-from contacts.changing import Refused, Stale, line, locked, record, write
+from contacts.changing import Refused, Stale, line, locked, record, record_all, write
 from contacts.later import finish_follow_up, plan_follow_up, snooze, wake
-from contacts.lead_fields import field_of
+from contacts.lead_fields import Field, FieldRefused, field_of, fields_of
 from contacts.models import Contact, Conversation, LeadChange, LeadStatus, Membership, StatusChange, Tag
 from contacts.notes import add_note, delete_note, edit_note
 from contacts.rights import WORKERS
 from contacts.when import as_json
 
 __all__ = [
-    "Refused", "Stale", "add_note", "add_tags", "assign", "clear_handoff", "delete_note", "edit_note",
-    "finish_follow_up", "mark_read", "may_own", "move", "plan_follow_up", "reengage", "remove_tags", "set_field",
-    "snooze", "wake",
+    "FieldRefused", "Refused", "Stale", "add_note", "add_tags", "assign", "clear_handoff", "delete_note",
+    "edit_note", "finish_follow_up", "mark_read", "may_own", "move", "plan_follow_up", "reengage", "remove_tags",
+    "set_field", "set_fields", "snooze", "wake",
 ]  # fmt: skip
 
 Kind = LeadChange.Kind
@@ -163,16 +163,54 @@ def set_field(
     before, after = field.of(row), field.clean(value)
     if seen is not None and not field.is_same(before, seen):
         raise Stale.of(f"“{field.label}”", field.shown(before))
-    if after == before and type(after) is type(before):
-        return None
-    if field.custom:
-        rest = {key: kept for key, kept in row.metadata.items() if key != name}
-        write(lead, metadata=rest if after is None else rest | {name: after})
-    elif name == "name" and after:
-        write(lead, name=after, chosen_name="")  # from now on the sync leaves the name alone
-    else:
-        write(lead, **{name: after})
-    return record(row, field.kind, before, after, by=by, field=name if field.custom else "")
+    made = _write_fields(row, lead, {field: after}, by)
+    return made[0] if made else None
+
+
+@transaction.atomic
+def set_fields(lead: Contact, values: dict[str, Any], *, by: User | None) -> list[LeadChange]:
+    """Several at once, as JSON has their values (null empties): all of them, or none.
+
+    As many statements for twenty as for one. Raises `FieldRefused`, which names the field.
+    """
+    row = locked(lead)
+    fields = fields_of(row, values)
+    cleaned = {field: field.clean_json(value) for field, value in fields}
+    return _write_fields(row, lead, cleaned, by)
+
+
+def _write_fields(row: Contact, lead: Contact, values: dict[Field, Any], by: User | None) -> list[LeadChange]:
+    """Those that are others than before."""
+    before = {field: field.of(row) for field in values}
+    changed = {
+        field: after
+        for field, after in values.items()
+        if after != before[field] or type(after) is not type(before[field])
+    }
+    if not changed:
+        return []
+    columns: dict[str, Any] = {field.name: after for field, after in changed.items() if not field.custom}
+    if columns.get("name"):
+        columns["chosen_name"] = ""  # from now on the sync leaves the name alone
+    if custom := {field.name: after for field, after in changed.items() if field.custom}:
+        kept = row.metadata | custom
+        columns["metadata"] = {
+            key: value for key, value in kept.items() if value is not None or key not in custom
+        }
+    write(lead, **columns)
+    return record_all(
+        row,
+        [
+            {
+                "kind": field.kind,
+                "before": before[field],
+                "after": after,
+                "field": field.name if field.custom else "",
+            }
+            for field, after in changed.items()
+        ],
+        by=by,
+    )
 
 
 # What automations asked for, and what was read

@@ -13,6 +13,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connections
 from django.utils import timezone, translation
+from pytest_django import DjangoAssertNumQueries
 
 from contacts import notifying, work
 from contacts.changing import Refused, Stale
@@ -558,6 +559,55 @@ def test_two_take_one_lead_and_one_gets_it(lead: Contact, rep: User, mate: User)
     assert answers[0] == ""
     assert "the owner is “" in answers[1]
     assert LeadChange.objects.count() == 1
+
+
+def budget(lead: Contact, **fields: Any) -> CustomField:
+    told = {"key": "budget", "label": "Budget", "kind": "number"} | fields
+    return CustomField.objects.create(workspace=lead.workspace, **told)
+
+
+def test_several_fields_are_set_in_one_go(
+    lead: Contact, rep: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    budget(lead), budget(lead, key="vip", label="VIP", kind="yes_no")
+    values = {"name": "Ana Flores", "lead_score": 7, "metadata": {"budget": 1.5, "vip": False}}
+    with django_assert_num_queries(6):  # two of them begin and end the transaction
+        made = work.set_fields(lead, values, by=rep)
+    lead.refresh_from_db()
+    assert (lead.name, lead.chosen_name, lead.lead_score) == ("Ana Flores", "", 7)
+    assert lead.metadata == {"budget": 1.5, "vip": False}
+    assert [(change.kind, change.field, change.after) for change in made] == [
+        ("name", "", "Ana Flores"), ("lead_score", "", 7), ("field", "budget", 1.5), ("field", "vip", False)
+    ]  # fmt: skip
+    assert work.set_fields(lead, values, by=rep) == []
+    work.set_fields(lead, {"metadata": {"budget": None}}, by=rep)
+    lead.refresh_from_db()
+    assert lead.metadata == {"vip": False}
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "word"),
+    [
+        ({"name": 5}, "name", "takes text"),
+        ({"email": "no address"}, "email", "E-mail"),
+        ({"lead_score": "7"}, "lead_score", "whole number"),
+        ({"lead_score": True}, "lead_score", "whole number"),
+        ({"metadata": {"budget": "5"}}, "budget", "takes a number"),
+        ({"metadata": {"budget": True}}, "budget", "takes a number"),
+        ({"metadata": {"budget": [5]}}, "budget", "takes a number"),
+        ({"metadata": {"colour": "red"}}, "colour", "no field"),
+    ],
+)
+def test_one_value_that_does_not_fit_changes_nothing(
+    lead: Contact, rep: User, values: dict[str, Any], name: str, word: str
+) -> None:
+    budget(lead)
+    with pytest.raises(work.FieldRefused, match=word) as refusal:
+        work.set_fields(lead, {"lead_score": 3} | values, by=rep)
+    assert refusal.value.name == name
+    lead.refresh_from_db()
+    assert (lead.lead_score, lead.metadata) == (0, {})
+    assert not LeadChange.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)

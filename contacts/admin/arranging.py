@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
@@ -13,11 +12,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 from contacts import arranging
 from contacts.admin.owning import back, below, owned, page
 from contacts.admin.tenancy import user_of
+from contacts.changing import Refused
 from contacts.field_form import MOST_FIELDS, FieldForm
 from contacts.models import CustomField, Tag
 from contacts.workspace_form import TagForm
-
-MOST_TAGS = 200
 
 
 def _changed(count: int) -> str:
@@ -30,22 +28,13 @@ def tags(request: HttpRequest, pk: int) -> HttpResponse:
     known = Tag.objects.filter(workspace=workspace)
     form = TagForm(request.POST or None)
     if form.is_valid():
-        if known.filter(name__iexact=form.cleaned_data["name"]).exists():
-            form.add_error("name", _("There is this tag already."))
-        elif known.count() >= MOST_TAGS:
-            form.add_error("name", _("These are as many tags as anybody can choose from."))
+        try:
+            arranging.add_tag(workspace, form.cleaned_data["name"])
+        except Refused as refusal:
+            form.add_error("name", str(refusal))
         else:
-            _add_once(Tag(workspace=workspace, name=form.cleaned_data["name"]))
             return back("tags", workspace)
-    return page(request, workspace, "tags", _("Tags"), form=form, tags=known[:MOST_TAGS])
-
-
-def _add_once(tag: Tag) -> None:
-    try:
-        with transaction.atomic():
-            tag.save(force_insert=True)
-    except IntegrityError:  # somebody else has just added it
-        return
+    return page(request, workspace, "tags", _("Tags"), form=form, tags=known[: arranging.MOST_TAGS])
 
 
 @require_http_methods(["GET", "POST"])

@@ -29,7 +29,7 @@ from django.views.decorators.http import require_http_methods
 
 from contacts import bulk, showing
 from contacts.admin.tenancy import rights_of, user_of
-from contacts.admin.working import LIST, busy, is_busy, owner_named
+from contacts.admin.working import LIST, busy, owner_named
 from contacts.bulk_actions import (
     ACTIONS,
     Action,
@@ -42,7 +42,7 @@ from contacts.bulk_actions import (
     UntagAll,
     action_from,
 )
-from contacts.changing import Refused, line
+from contacts.changing import Refused, is_busy, line
 from contacts.later import LONGEST_REMARK
 from contacts.models import BulkChange, Contact, LeadStatus
 from contacts.when import as_json, moment

@@ -7,18 +7,19 @@ from datetime import datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from contacts import lead_views
+from contacts import lead_views, narrowing
 from contacts.admin.lead_choices import MOST_OPTIONS, Options, choices_of
 from contacts.admin.tenancy import user_of, workspaces_of
 from contacts.admin.unfolded import DropdownFilter, DropdownForm, Select
-from contacts.models import Contact, Conversation, FollowUp, LeadStatus
+from contacts.models import LeadStatus
+from contacts.narrowing import is_id
 
 LONGEST_SPAN = 36_500
 
@@ -95,11 +96,7 @@ class OwnerFilter(LeadFilter):
         return [("me", gettext("Me")), ("nobody", gettext("Nobody")), *choices_of(request)["owner"]]
 
     def narrow(self, leads: QuerySet[Any], value: str, request: HttpRequest) -> QuerySet[Any]:
-        if value == "me":
-            return leads.filter(owner=user_of(request))
-        if value == "nobody":
-            return leads.filter(owner=None)
-        return leads.filter(owner=value) if is_id(value) else leads.none()
+        return narrowing.owned_by(leads, value, user_of(request).pk)
 
 
 class TagFilter(LeadFilter):
@@ -113,7 +110,7 @@ class TagFilter(LeadFilter):
         return value
 
     def narrow(self, leads: QuerySet[Any], value: str, _request: HttpRequest) -> QuerySet[Any]:
-        return leads.filter(tags__contains=[value[:50]])
+        return narrowing.tagged(leads, value)
 
 
 class SourceFilter(LeadFilter):
@@ -139,11 +136,7 @@ class NumberFilter(LeadFilter):
         return numbers if len(numbers) > 1 else []  # one is no choice
 
     def narrow(self, leads: QuerySet[Any], value: str, _request: HttpRequest) -> QuerySet[Any]:
-        if not is_id(value):
-            return leads.none()
-        return leads.filter(
-            Exists(Conversation.objects.filter(contact=OuterRef("pk"), phone_number=int(value)))
-        )
+        return narrowing.on_number(leads, int(value)) if is_id(value) else leads.none()
 
 
 class WindowFilter(LeadFilter):
@@ -163,8 +156,7 @@ class WindowFilter(LeadFilter):
             return lead_views.window_open(leads, now)
         if value == "closing":
             return lead_views.window_closing(leads, now)
-        never_or_long_ago = Q(last_inbound_at=None) | Q(last_inbound_at__lte=now - lead_views.WINDOW)
-        return leads.filter(never_or_long_ago) if value == "closed" else leads.none()
+        return lead_views.window_closed(leads, now) if value == "closed" else leads.none()
 
 
 class QuietFilter(LeadFilter):
@@ -225,15 +217,12 @@ class MarkFilter(LeadFilter):
     def narrow(self, leads: QuerySet[Any], value: str, _request: HttpRequest) -> QuerySet[Any]:
         now = timezone.now()
         if value == "unread":
-            unread = Q(read_at=None) | Q(last_inbound_at__gt=F("read_at"))
-            return leads.filter(unread, last_inbound_at__isnull=False)
+            return narrowing.unread(leads)
         if value == "human":
             return lead_views.needs_human(leads)
         if value == "due":
-            due = FollowUp.objects.filter(contact=OuterRef("pk"), done_at=None, due_at__lte=now)
-            return leads.filter(Exists(due))
-        awake = lead_views.not_snoozed(Contact.objects.filter(pk=OuterRef("pk")), now)
-        return leads.filter(~Exists(awake), snoozed_until__gt=now) if value == "aside" else leads.none()
+            return narrowing.follow_up_due(leads, now)
+        return narrowing.put_aside(leads, now) if value == "aside" else leads.none()
 
 
 class WorkspaceFilter(LeadFilter):
@@ -261,10 +250,6 @@ def query_of(parameters: Mapping[str, str]) -> str:
     """What an address of the list says, in one way of several: without a page, and without what nobody knows."""
     known = ((name, parameters.get(name) or "") for name in PARAMETERS)
     return urlencode([(name, value) for name, value in known if value and (name, value) != ("view", "all")])
-
-
-def is_id(value: str) -> bool:
-    return value.isascii() and value.isdecimal() and len(value) <= 18
 
 
 def _days(value: str) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db import IntegrityError, connection
+from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
@@ -16,7 +16,7 @@ from contacts.admin.lead_filters import FILTERS
 from contacts.admin.lead_list import LeadList
 from contacts.admin.tenancy import MemberAdmin, rights_of, workspaces_of
 from contacts.admin.unfolded import TextInput
-from contacts.lead_form import NewLeadForm
+from contacts.lead_form import NewLeadForm, hold_identities
 from contacts.lead_search import matching
 from contacts.lead_views import NEWEST_FIRST
 from contacts.models import Contact
@@ -117,8 +117,7 @@ class LeadAdmin(MemberAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: ARG002
         obj.save()
-        with connection.cursor() as cursor:  # speak up now, not when all is committed
-            cursor.execute("SET CONSTRAINTS contact_phone, contact_user_id IMMEDIATE")
+        hold_identities()
 
     def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:

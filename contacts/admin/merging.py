@@ -25,7 +25,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from contacts import merging, remembering, showing, suggesting
 from contacts.admin.tenancy import allow, rights_of, user_of
-from contacts.admin.working import busy, is_busy
+from contacts.admin.working import busy
+from contacts.changing import is_busy
 from contacts.merging import MergeRefused
 from contacts.models import Contact, ContactMerge, LeadStatus, MergeDismissal, ProfileFact
 from contacts.timeline import newest_messages

@@ -14,7 +14,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from contacts.admin.tenancy import allow, rights_of
-from contacts.admin.working import busy, is_busy
+from contacts.admin.working import busy
+from contacts.changing import is_busy
 from contacts.models import Workspace
 
 View: TypeAlias = Callable[..., HttpResponse]

@@ -25,6 +25,7 @@ from django.views.decorators.http import require_POST
 
 from contacts import work
 from contacts.admin.tenancy import MemberAdmin, rights_of, user_of
+from contacts.changing import is_busy
 from contacts.models import Contact, LeadStatus, Note, TransitionRefused
 from contacts.when import moment
 from contacts.work import Refused, Stale
@@ -86,11 +87,6 @@ def _refuse(request: HttpRequest, lead_id: int, why: str, status: int) -> HttpRe
 
 def wants_json(request: HttpRequest) -> bool:
     return "HX-Request" in request.headers or request.headers.get("Accept", "").startswith("application/json")
-
-
-def is_busy(error: OperationalError) -> bool:
-    """A webhook has the lead and kept us waiting for as long as anybody waits here; or we it, and it us."""
-    return getattr(error.__cause__, "sqlstate", None) in ("55P03", "40P01")
 
 
 def busy() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contacts.models.change import Change, ChangesKept
 from contacts.models.contact import (
     Contact,
     ContactMerge,
@@ -21,6 +22,8 @@ from contacts.models.workspace import Membership, PhoneNumber, Role, Workspace
 __all__ = [
     "AutomationEvent",
     "BulkChange",
+    "Change",
+    "ChangesKept",
     "Contact",
     "ContactMerge",
     "Conversation",

@@ -1,0 +1,54 @@
+"""What a list of leads can be narrowed to beside its tabs (contacts.lead_views): in the admin, and for programs.
+
+Whatever names nothing finds nobody: a filter that is on never shows all.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import Exists, F, OuterRef, Q
+
+from contacts import lead_views
+from contacts.lead_views import Leads
+from contacts.models import Contact, Conversation, FollowUp
+
+ME, NOBODY = "me", "nobody"
+LONGEST_TAG = 50
+
+
+def is_id(value: str) -> bool:
+    return value.isascii() and value.isdecimal() and len(value) <= 18
+
+
+def owned_by(leads: Leads, who: str, user_id: int | None) -> Leads:
+    """`me`, `nobody`, or a user's id."""
+    if who == ME:
+        return leads.filter(owner=user_id)
+    if who == NOBODY:
+        return leads.filter(owner=None)
+    return leads.filter(owner=int(who)) if is_id(who) else leads.none()
+
+
+def tagged(leads: Leads, tag: str) -> Leads:
+    return leads.filter(tags__contains=[tag[:LONGEST_TAG]])
+
+
+def on_number(leads: Leads, number: int) -> Leads:
+    """With a thread on this business number."""
+    return leads.filter(Exists(Conversation.objects.filter(contact=OuterRef("pk"), phone_number=number)))
+
+
+def unread(leads: Leads) -> Leads:
+    unseen = Q(read_at=None) | Q(last_inbound_at__gt=F("read_at"))
+    return leads.filter(unseen, last_inbound_at__isnull=False)
+
+
+def follow_up_due(leads: Leads, now: datetime) -> Leads:
+    due = FollowUp.objects.filter(contact=OuterRef("pk"), done_at=None, due_at__lte=now)
+    return leads.filter(Exists(due))
+
+
+def put_aside(leads: Leads, now: datetime) -> Leads:
+    awake = lead_views.not_snoozed(Contact.objects.filter(pk=OuterRef("pk")), now)
+    return leads.filter(~Exists(awake), snoozed_until__gt=now)
