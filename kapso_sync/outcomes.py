@@ -40,16 +40,19 @@ STORE = f"""
 INSERT INTO kapso_sync_webhookdelivery AS known (
     received_at, idempotency_key, event, phone_number_id, workspace_id, headers, body, body_sha256, served_numbers,
     status, error, attempts, processed_at, code_version, failures, next_retry_at, waits_for)
-SELECT received_at, idempotency_key, event, phone_number_id, workspace_id, headers, body, body_sha256,
-    CASE WHEN served IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(served)) END,
-    status, error, 1, processed_at, code_version, failures, now() + make_interval(secs => pause),
-    CASE WHEN waits IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(waits)) END
-FROM unnest(
-    %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::jsonb[], %s::bytea[], %s::text[],
-    %s::jsonb[], %s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::smallint[], %s::float8[], %s::jsonb[]
-) AS told (
-    received_at, idempotency_key, event, phone_number_id, workspace_id, headers, body, body_sha256, served, status,
-    error, processed_at, code_version, failures, pause, waits)
+SELECT row.received_at, row.idempotency_key, row.event, row.phone_number_id, row.workspace_id, row.headers, row.body,
+    row.body_sha256, row.served_numbers, row.status, row.error, 1, row.processed_at, row.code_version,
+    CASE WHEN row.status = 'failed' THEN 1 ELSE 0 END,
+    CASE WHEN row.status = 'failed' THEN now() + make_interval(secs => {PAUSES[0]}) END, row.waits_for
+FROM ROWS FROM (
+    jsonb_to_recordset(%s::jsonb) AS (
+        received_at timestamptz, idempotency_key text, event text, phone_number_id text, workspace_id bigint,
+        headers jsonb, body_sha256 text, served_numbers text[], status text, error text, processed_at timestamptz,
+        code_version text, waits_for text[]),
+    unnest(%s::bytea[])
+) AS row (
+    received_at, idempotency_key, event, phone_number_id, workspace_id, headers, body_sha256, served_numbers, status,
+    error, processed_at, code_version, waits_for, body)
 ON CONFLICT (phone_number_id, body_sha256, idempotency_key) DO UPDATE SET duplicates = known.duplicates + 1,
     served_numbers = CASE
         WHEN known.status NOT IN ('received', 'failed') OR known.served_numbers IS NULL THEN known.served_numbers

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 # A message is looked at with all that was ever told of it: an earlier event may have named its user id.
-PLACE_MESSAGES = """
+# Not a constant: an index on phones alone would do as well, as far as PostgreSQL knows while there are few rows, and
+# it would be read from one end to the other.
+_PHONE = "(SELECT 'phone')"
+
+# Not EXISTS: PostgreSQL may take that for a reason to read all links there are, once and for the whole batch.
+_IS_LINKED = """COALESCE(
+    (SELECT l.id FROM contacts_identitylink l WHERE l.a_id = {0} AND l.kind IN ('changed', 'manual') LIMIT 1),
+    (SELECT l.id FROM contacts_identitylink l WHERE l.b_id = {0} AND l.kind IN ('changed', 'manual') LIMIT 1)) IS NOT NULL"""
+
+PLACE_MESSAGES = f"""
 WITH ask AS MATERIALIZED (
     SELECT row.* FROM jsonb_to_recordset(%s::jsonb) AS row (
         idx int, workspace_id bigint, number_id bigint, wamid text, direction text, phone text, user_id text,
@@ -72,9 +81,7 @@ WITH ask AS MATERIALIZED (
     SELECT merged.*, node.id AS node, node.home_id AS home, p.id AS phone_identity, u.id AS user_identity,
            CASE WHEN node.id IS NOT NULL THEN node.contact_id
                 ELSE COALESCE(merged.contact_id, thread.contact_id) END AS lead,
-           p.contact_id IS NOT NULL OR EXISTS (
-               SELECT FROM contacts_identitylink l WHERE l.kind IN ('changed', 'manual') AND p.id IN (l.a_id, l.b_id)
-           ) AS phone_is_known,
+           p.contact_id IS NOT NULL OR {_IS_LINKED.format("p.id")} AS phone_is_known,
            p.is_shared,
            CASE WHEN p.id IS NOT NULL AND u.id IS NOT NULL AND merged.makes_person
                 THEN contacts_holder(p.id, merged.at) END AS holder
@@ -82,10 +89,10 @@ WITH ask AS MATERIALIZED (
     LEFT JOIN contacts_identity u
         ON u.workspace_id = merged.workspace_id AND u.kind = 'user' AND u.value = merged.user_id
     LEFT JOIN contacts_identity p
-        ON p.workspace_id = merged.workspace_id AND p.kind = 'phone' AND p.value = merged.phone
+        ON p.workspace_id = merged.workspace_id AND p.kind = {_PHONE} AND p.value = merged.phone
         -- Somebody said that the two are not one person: then the phone says nothing beside the user id.
-        AND NOT EXISTS (SELECT FROM contacts_identitylink l
-                        WHERE l.a_id = p.id AND l.kind = 'apart' AND l.b_id = u.id)
+        AND (SELECT l.id FROM contacts_identitylink l
+             WHERE l.a_id = p.id AND l.kind = 'apart' AND l.b_id = u.id LIMIT 1) IS NULL
     LEFT JOIN contacts_identity node ON node.id = contacts_node(
         merged.workspace_id, merged.number_id, merged.phone, merged.user_id, merged.session, merged.at)
     LEFT JOIN contacts_kapsosession s
@@ -96,8 +103,7 @@ WITH ask AS MATERIALIZED (
 )
 SELECT what, idx, workspace_id, number_id, message_id, is_message, makes_person, phone, user_id, at, node,
        lead AS contact_id,
-       COALESCE((SELECT id FROM contacts_conversation c WHERE c.contact_id = lead AND c.phone_number_id = number_id),
-                CASE WHEN lead = placed.contact_id THEN placed.conversation_id END) AS conversation_id,
+       COALESCE(thread_id, CASE WHEN lead = placed.contact_id THEN placed.conversation_id END) AS conversation_id,
        -- The lead and thread that a message is to leave: what was told of it since names somebody else.
        CASE WHEN node IS NOT NULL AND lead IS DISTINCT FROM placed.contact_id THEN placed.contact_id END
            AS former_contact_id,
@@ -111,13 +117,12 @@ SELECT what, idx, workspace_id, number_id, message_id, is_message, makes_person,
             ELSE holder <> user_identity END AS is_news,
        holder IS NOT NULL AND holder = phone_identity AS is_unheld,
        -- Also who had a row once: it may have to come back.
-       node IS NOT NULL AND lead IS NULL AND (home IS NOT NULL OR EXISTS (
-           SELECT FROM contacts_identitylink l
-           WHERE l.kind IN ('changed', 'manual') AND node IN (l.a_id, l.b_id))) AS is_entangled,
+       node IS NOT NULL AND lead IS NULL AND (home IS NOT NULL OR {_IS_LINKED.format("node")}) AS is_entangled,
        -- Drawn here so that WRITE_MESSAGES can insert leads, threads and messages that point to each other.
        CASE WHEN node IS NOT NULL AND lead IS NULL THEN nextval('contacts_contact_id_seq') END AS spare_contact_id,
-       CASE WHEN NOT EXISTS (
-           SELECT FROM contacts_conversation c WHERE c.contact_id = lead AND c.phone_number_id = number_id
-       ) THEN nextval('contacts_conversation_id_seq') END AS spare_conversation_id
-FROM placed
+       CASE WHEN thread_id IS NULL THEN nextval('contacts_conversation_id_seq') END AS spare_conversation_id
+FROM placed CROSS JOIN LATERAL (
+    SELECT (SELECT c.id FROM contacts_conversation c
+            WHERE c.contact_id = lead AND c.phone_number_id = number_id) AS thread_id
+) AS here
 """

@@ -40,7 +40,7 @@ _SEEN_WITHOUT_A_TIME = (
 
 def _newest_identity(kind: str, column: str) -> str:
     return (
-        f"(SELECT i.value FROM contacts_identity i WHERE i.contact_id = c.id AND i.kind = '{kind}' "
+        f"(SELECT i.value FROM contacts_identity i WHERE i.contact_id = c.id AND i.kind = (SELECT '{kind}') "
         # Somebody may have typed one of its old ones into another lead: there it stays.
         f"AND (SELECT count(*) FROM contacts_contact o WHERE o.workspace_id = c.workspace_id "
         f"AND o.{column} = i.value AND o.id <> c.id AND o.id NOT IN (SELECT id FROM lead)) = 0 "

@@ -20,7 +20,7 @@ from contacts.models import Workspace
 from contacts.statements import run
 from kapso_sync import formats
 from kapso_sync.models.choosing import FINISHED, WebhookDeliveryQuerySet
-from kapso_sync.outcomes import PAUSES, STORE
+from kapso_sync.outcomes import STORE
 
 # The others may carry secrets: custom headers are a way to protect a webhook (CONTRACT.md 3.2).
 KEPT_HEADERS = {
@@ -182,7 +182,7 @@ class WebhookDelivery(models.Model):
 
         No two have the same `key`. Of twenty copies that arrive at once, nineteen wait here for the first to commit.
         """
-        rows = {row[:3]: row[3:] for row in run(STORE, _columns(deliveries))}
+        rows = {row[:3]: row[3:] for row in run(STORE, _rows(deliveries))}
         for delivery in deliveries:
             row = rows[delivery.key]
             delivery.pk, delivery.is_just_stored, status, attempts = row[:4]
@@ -238,27 +238,12 @@ class WebhookDelivery(models.Model):
         return delivery
 
 
-def _columns(deliveries: Sequence[WebhookDelivery]) -> list[list[Any]]:
-    """As `STORE` takes them: each column of all, in one order for everybody, so that none waits for another in a ring."""
+def _rows(deliveries: Sequence[WebhookDelivery]) -> list[Any]:
+    """As `STORE` takes them: in one order for everybody, so that none waits for another in a ring."""
     ordered = sorted(deliveries, key=lambda delivery: delivery.key)
-    failed = WebhookDelivery.Status.FAILED
-    return [
-        list(column)
-        for column in zip(
-            *(
-                (
-                    d.received_at, d.idempotency_key, d.event, d.phone_number_id, d.workspace_id, as_json(d.headers),
-                    d.raw_body, d.body_sha256, _as_json(d.served_numbers), d.status, d.error, d.processed_at,
-                    d.code_version, int(d.status == failed), PAUSES[0] if d.status == failed else None,
-                    _as_json(d.waits_for),
-                )
-                for d in ordered
-            ),
-            strict=True,
-        )
-    ]  # fmt: skip
-
-
-def _as_json(values: Sequence[str] | None) -> str | None:
-    """PostgreSQL has no arrays of arrays of different lengths."""
-    return None if values is None else as_json(list(values))
+    names = (
+        "received_at", "idempotency_key", "event", "phone_number_id", "workspace_id", "headers", "body_sha256",
+        "served_numbers", "status", "error", "processed_at", "code_version", "waits_for",
+    )  # fmt: skip
+    rows = [{name: getattr(delivery, name) for name in names} for delivery in ordered]
+    return [as_json(rows), [delivery.raw_body for delivery in ordered]]
