@@ -1,8 +1,9 @@
 """Webhooks that come while others are being stored go together: one batch, one commit, each with its own answer.
 
-Nobody waits for company. Whoever comes first goes at once; whoever comes meanwhile is taken along by the next, who is
-one of them. So a webhook that comes alone is a batch of one, and the more come at once, the less each of them costs:
-the statements of a batch are as many for one as for a hundred (kapso_sync.sync), and so is its commit.
+Whoever comes alone goes at once; whoever comes meanwhile is taken along by the next, who is one of them. So the more
+come at once, the less each of them costs: the statements of a batch are as many for one as for a hundred
+(kapso_sync.sync), and so is its commit. Where many came just now the next one waits for as many, at most for as long as
+that batch took: those who have their answer send the next webhook a moment after the one who had to wait.
 
 All of a process's webhooks meet here, so one that keeps its batch waiting (somebody else has a lock) must not keep the
 others: after a moment the next batch goes beside it.
@@ -11,11 +12,12 @@ others: after a moment the next batch goes beside it.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from threading import Lock
+from threading import Condition, Lock
 
 from django.db import connection
 from django.db.models import F
@@ -64,13 +66,18 @@ class Entrance:
     def __init__(self, work: Callable[[Sequence[Arrival]], None]) -> None:
         self._work = work
         self._lock = Lock()
+        self._is_full = Condition(self._lock)
         self._waiting: list[Arrival] = []
         self._batches = 0
+        # Of the batch before: how many came around it, and how long it took.
+        self._crowd, self._took = 0, 0.0
 
     def receive(self, arrival: Arrival, aside: Callable[[], AbstractContextManager[object]]) -> None:
         """Returns when the delivery is committed, or has an `error`. Who waits for others steps `aside` meanwhile."""
         with self._lock:
             self._waiting.append(arrival)
+            if len(self._waiting) == self._crowd:
+                self._is_full.notify()
             goes = not self._batches
             self._batches += goes
         while True:
@@ -97,7 +104,9 @@ class Entrance:
 
     def _go(self) -> None:
         with self._lock:
+            self._is_full.wait_for(lambda: len(self._waiting) >= self._crowd, self._took)
             together, self._waiting = _together(self._waiting)
+        begun = time.monotonic()
         try:
             if together:
                 self._work(together)
@@ -107,6 +116,8 @@ class Entrance:
             raise
         finally:
             with self._lock:
+                self._crowd = min(len(together) + len(self._waiting), MOST_TOGETHER)
+                self._took = min(time.monotonic() - begun, PATIENCE)
                 if self._waiting:
                     self._waiting[0].words.put(GO)
                 else:

@@ -94,6 +94,18 @@ def test_those_who_come_while_one_is_under_way_go_together(monkeypatch: pytest.M
     assert work.batches == [[several[0]], several[1:]]
 
 
+def test_where_many_came_just_now_the_next_waits_for_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    entrance = Entrance(work := Work())
+    work.may_go_on.set()
+    entrance._crowd, entrance._took = 3, 20.0
+    several = [arrival({"n": n}) for n in range(3)]
+    with coming(entrance, *several):
+        pass
+    assert work.batches == [several]
+    entrance.receive(alone := arrival({"n": 9}), nullcontext)
+    assert work.batches[1:] == [[alone]], "but no longer than the batch before took"
+
+
 def test_a_batch_that_is_kept_waiting_keeps_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrivals, "PATIENCE", PATIENCE)
     entrance = Entrance(work := Work())
