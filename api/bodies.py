@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.core.validators import RegexValidator
 from drf_spectacular.extensions import OpenApiSerializerExtension
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -32,7 +33,7 @@ class Body(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
-class StrictBodies(OpenApiSerializerExtension):
+class StrictBodies(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
     """Says so in the schema."""
 
     target_class = Body
@@ -88,13 +89,18 @@ class OneOf(serializers.ChoiceField):
 
 def _reason() -> Words:
     return Words(
-        required=False, allow_blank=True, default="", max_length=LONGEST_REASON, help_text="Why; the history keeps it."
+        required=False,
+        allow_blank=True,
+        default="",
+        max_length=LONGEST_REASON,
+        help_text="Why; the history keeps it.",
     )
 
 
-def _tag_names() -> serializers.ListField:
-    name = Words(max_length=LONGEST_TAG)
-    return serializers.ListField(child=name, min_length=1, max_length=MOST_TAGS)
+def _tags(**more: Any) -> serializers.ListField:
+    no_comma = RegexValidator(r"^[^,]*$", "A tag has no comma: commas stand between tags.")
+    tag = Words(max_length=LONGEST_TAG, validators=[no_comma])
+    return serializers.ListField(child=tag, max_length=MOST_TAGS, **more)
 
 
 _NAME: dict[str, Any] = {"required": False, "allow_blank": True, "max_length": 255}
@@ -115,9 +121,7 @@ class NewContact(Body):
     name = Words(**_NAME)
     email = Words(**_EMAIL)
     lead_score = WholeNumber(**_SCORE)
-    tags = serializers.ListField(
-        child=Words(max_length=LONGEST_TAG), required=False, max_length=MOST_TAGS
-    )
+    tags = _tags(required=False)
 
 
 class ContactEdit(Body):
@@ -127,7 +131,7 @@ class ContactEdit(Body):
     email = Words(**_EMAIL)
     lead_score = WholeNumber(**_SCORE)
     metadata = serializers.DictField(
-        child=serializers.JSONField(),
+        child=serializers.JSONField(allow_null=True),
         required=False,
         help_text="Custom fields of the workspace, by key; null empties one. Those not named stay.",
     )
@@ -152,7 +156,7 @@ class Assignment(Body):
 
 
 class Tagging(Body):
-    names = _tag_names()
+    tags = _tags(min_length=1)
 
 
 class NoteText(Body):

@@ -14,12 +14,13 @@ from contacts.models import Contact, Conversation, FollowUp
 
 def with_standing(leads: QuerySet[Any], now: datetime) -> QuerySet[Any]:
     """A page of leads with `awaiting_reply`, `needs_follow_up`, `needs_human` and `next_follow_up`."""
-    return leads.annotate(
+    standing: QuerySet[Any] = leads.annotate(
         awaiting_reply=_whether(awaits_reply(now)),
         needs_follow_up=_whether(is_overdue(now)),
         needs_human=_whether(Exists(_hand_offs())),
         next_follow_up=Subquery(_next_follow_up()),
     )
+    return standing
 
 
 def _whether(condition: Any) -> Case:
@@ -28,9 +29,9 @@ def _whether(condition: Any) -> Case:
 
 
 def _hand_offs() -> QuerySet[Conversation]:
-    cleared = OuterRef("handoff_cleared_at")
-    asked = Conversation.objects.filter(contact=OuterRef("pk"), handoff_at__isnull=False)
-    return asked.annotate(cleared=cleared).filter(Q(cleared=None) | Q(handoff_at__gt=F("cleared")))
+    cleared = F("contact__handoff_cleared_at")
+    unattended = Q(contact__handoff_cleared_at=None) | Q(handoff_at__gt=cleared)
+    return Conversation.objects.filter(unattended, contact=OuterRef("pk"), handoff_at__isnull=False)
 
 
 def _next_follow_up() -> QuerySet[FollowUp, Any]:

@@ -70,7 +70,7 @@ class ContactSerializer(Shown):
 
     @extend_schema_field({"type": "array", "items": STATUS})
     def get_allowed_transitions(self, lead: Contact) -> list[str]:
-        return [status.value for status in ALLOWED_MOVES[LeadStatus(lead.lead_status)]]
+        return moves(lead)
 
     def get_window_open(self, lead: Contact) -> bool:
         return lead.last_inbound_at is not None and lead.last_inbound_at > self.now - WINDOW
@@ -88,6 +88,10 @@ class ContactSerializer(Shown):
 
     def get_version(self, lead: Contact) -> str:
         return contact_version(lead)
+
+
+def moves(lead: Contact) -> list[str]:
+    return [status.value for status in ALLOWED_MOVES[LeadStatus(lead.lead_status)]]
 
 
 def contact_version(lead: Contact) -> str:

@@ -38,7 +38,9 @@ class ConversationSerializer(Shown):
 
 
 class MessageSerializer(Shown):
-    payload = serializers.JSONField(read_only=True, help_text="What this type of message has beside its text.")
+    payload = serializers.JSONField(
+        read_only=True, help_text="What this type of message has beside its text."
+    )
 
     class Meta:
         model = Message

@@ -44,7 +44,8 @@ class WorkspaceSerializer(Shown):
         }
     )
     def get_business_hours(self, workspace: Workspace) -> list[list[str] | None]:
-        return workspace.business_hours
+        hours: list[list[str] | None] = workspace.business_hours
+        return hours
 
 
 class NumberSerializer(Shown):
