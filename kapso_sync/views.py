@@ -15,7 +15,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
+from rest_framework.views import APIView, exception_handler
 
 from contacts.models import PhoneNumber
 from kapso_sync import counting, sync
@@ -59,6 +59,9 @@ class KapsoWebhookView(APIView):
     # As far as the request got, for counting what came of it.
     delivery: WebhookDelivery | None = None
     numbers: list[PhoneNumber] | None = None
+
+    def get_exception_handler(self) -> Any:
+        return exception_handler
 
     def post(self, request: Request) -> Response:
         body = _read(request)

@@ -97,11 +97,14 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "axes",
     "procrastinate.contrib.django",
     "leadcrm",
     "contacts",
     "kapso_sync",
+    "api",
 ]
 
 MIDDLEWARE = [
@@ -220,7 +223,36 @@ STATIC_ROOT = LOCAL_DIR / "static"
 # Meta's own payloads reach 3 MB and one history webhook describes thousands of messages (CONTRACT.md 3.9).
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 
-REST_FRAMEWORK = {"DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"]}
+# Of every view but the webhook, which says for itself what it takes and answers.
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["api.authentication.BearerToken"],
+    "DEFAULT_PERMISSION_CLASSES": ["api.authentication.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["api.throttling.PerToken"],
+    "DEFAULT_PARSER_CLASSES": ["api.parsing.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS: what there is stands in the schema
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "api.answering.handler",
+    "URL_FORMAT_OVERRIDE": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+# How often each token may come; more is refused until the minute is over (api.throttling).
+API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=600, validate=validate.Range(min=1))
+SPECTACULAR_SETTINGS = {
+    "TITLE": "leadcrm",
+    "DESCRIPTION": "Leads, their conversations and what a team does with them.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",  # from our own static files: it works offline
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {
+        "persistAuthorization": False,
+        "displayRequestDuration": True,
+        "deepLinking": True,
+    },
+}
 
 LOGGING = {
     "version": 1,

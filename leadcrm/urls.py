@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from api.admin.tokens import token_urls
 from contacts.admin import behind, reports, start
 from contacts.admin.notifications import notification_urls
 from contacts.admin.preferences import preferences
@@ -19,7 +20,10 @@ from leadcrm.welcome import welcome_urls
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("webhooks/kapso/", KapsoWebhookView.as_view(), name="kapso-webhook"),
-    path("admin/", include([*people_urls(), *why_urls(), *notification_urls(), *welcome_urls()])),
+    path(
+        "admin/", include([*people_urls(), *why_urls(), *notification_urls(), *welcome_urls(), *token_urls()])
+    ),
+    path("api/", include("api.urls")),
     path("metrics", health.metrics, name="metrics"),
     path("admin/numbers-health/", admin.site.admin_view(pages.numbers_health), name="numbers-health"),
     path("admin/drift/", admin.site.admin_view(pages.drift), name="drift"),

@@ -1,4 +1,4 @@
-"""A client of the API, as small as can be: what it asks, and what it is answered."""
+"""Programs that talk to the API, for tests: they bring a token and speak JSON."""
 
 from __future__ import annotations
 
@@ -9,9 +9,45 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.auth.models import User
-from rest_framework.test import APIClient
+from django.test import Client
 
+from api import tokens
+from api.models import Scope, Token
 from contacts.models import Membership, Role, Workspace
+
+
+@dataclass(slots=True)
+class Program:
+    text: str
+    token: Token
+    client: Client = field(default_factory=Client)
+
+    @classmethod
+    def of(cls, user: User, *, scope: str = Scope.WRITE) -> Program:
+        token, text = tokens.issue(user, f"program {Token.objects.count()}", scope=scope)
+        return cls(text, token)
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        return self.client.get(path, parameters, headers=self._headers({}))
+
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """`body` is bytes, or data to serialise. Headers are named with underscores."""
+        raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        told = {name.replace("_", "-"): value for name, value in headers.items()}
+        kind = told.pop("Content-Type", "application/json")
+        return self.client.generic(method, path, raw, content_type=kind, headers=self._headers(told))
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Any:
+        return self.send("POST", path, body, **headers)
+
+    def patch(self, path: str, body: Any = None, **headers: str) -> Any:
+        return self.send("PATCH", path, body, **headers)
+
+    def delete(self, path: str, **headers: str) -> Any:
+        return self.send("DELETE", path, **headers)
+
+    def _headers(self, more: dict[str, str]) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.text}"} | more
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +80,14 @@ class Answer:
 
 @dataclass(slots=True)
 class Api:
-    """Whoever this user is, by a token of theirs."""
+    """As `Program`, in few words: paths without what all have in common, and answers that are read already."""
 
     user: User
-    client: APIClient = field(default_factory=APIClient)
+    scope: str = Scope.WRITE
+    program: Program = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client.force_authenticate(self.user)
+        self.program = Program.of(self.user, scope=self.scope)
 
     def get(self, path: str, **parameters: Any) -> Answer:
         return self.ask("GET", path, parameters=parameters)
@@ -73,18 +110,11 @@ class Api:
         parameters: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """`path` without what all have in common, or an address that the API gave."""
+        """`path` without /api/v1/, or an address that the API gave."""
         address = path if path.startswith("http") else f"/api/v1/{path}"
         if parameters:
             address += "?" + urlencode(parameters)
-        told = {name.replace("_", "-"): value for name, value in (headers or {}).items()}
-        response = self.client.generic(
-            method,
-            address,
-            "" if body is None else json.dumps(body),
-            "application/json",
-            headers=told,
-        )
+        response = self.program.send(method, address, body, **(headers or {}))
         content = response.content
         return Answer(response.status_code, response.headers, json.loads(content) if content else None)
 

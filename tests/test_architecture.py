@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-APPS = ("contacts", "kapso_sync", "leadcrm")
+APPS = ("contacts", "kapso_sync", "api", "leadcrm")
 SOURCES = [
     path for app in APPS for path in sorted((ROOT / app).rglob("*.py")) if "migrations" not in path.parts
 ]
@@ -33,7 +33,12 @@ def functions() -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]
 
 
 @pytest.mark.parametrize(
-    ("app", "forbidden"), [("contacts", ("kapso_sync", "leadcrm")), ("kapso_sync", ("leadcrm",))]
+    ("app", "forbidden"),
+    [
+        ("contacts", ("kapso_sync", "api", "leadcrm")),
+        ("kapso_sync", ("api", "leadcrm")),
+        ("api", ("leadcrm",)),
+    ],
 )
 def test_imports_go_down_only(app: str, forbidden: tuple[str, ...]) -> None:
     upwards = [

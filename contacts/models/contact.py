@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
@@ -50,6 +51,10 @@ WROTE_AGAIN = Q(lead_status__in=CLOSED, last_inbound_at__isnull=False) & (
 
 class TransitionRefused(ValueError):  # noqa: N818 - said to people, not raised by a fault
     """The lead may not move to that status from where it is; the message names the allowed ones."""
+
+    def __init__(self, said: str, allowed: Iterable[str] = ()) -> None:
+        super().__init__(said)
+        self.allowed = [str(status) for status in allowed]
 
 
 class ContactQuerySet(models.QuerySet["Contact"]):
@@ -217,7 +222,7 @@ class Contact(models.Model):
                 type(self).objects.select_for_update().values_list("lead_status", flat=True).get(pk=self.pk)
             )
             if current not in allowed_from:
-                raise TransitionRefused(self._refusal(current, to))
+                raise TransitionRefused(self._refusal(current, to), ALLOWED_MOVES[LeadStatus(current)])
             type(self).objects.filter(pk=self.pk).update(lead_status=to)
             change = StatusChange.objects.create(
                 workspace_id=self.workspace_id,

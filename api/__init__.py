@@ -1,0 +1,21 @@
+"""The API for other programs, under /api/v1/ (docs/api.md). HTTP is here; what a lead is, and who may do what, is in `contacts`.
+
+What a resource builds on:
+
+- `api.views.base.ApiView`: first among the bases of every view (`class Rows(ApiView, GenericViewSet)`). Each request has
+  `request.user`, `request.auth` (the `Token`, with `scopes`) and `request.rights` (`contacts.rights.Rights`, asked once;
+  also `self.rights`). Reads are in no transaction. A write is in one, which an exception rolls back whole; its
+  Idempotency-Key is seen to. Who lacks the scope is refused, and so is a query parameter that is not in
+  `self.parameters()`: those of `filterset_class` and of the paginator (its `parameters`) for lists, and
+  `more_parameters` everywhere. Answers are English and in UTC, whatever the browser says.
+- `api.problems`: `raise Problem(slug, detail, errors=..., headers=..., **more)`; its status and title are those of the slug
+  in `KINDS`, where a new one is added. `forbidden`, `conflict`, `stale`, `invalid_parameter(s)`, `invalid_fields`,
+  `invalid_header` and `merged_away` are the usual ones.
+- `api.answering`: the handler that makes a problem of every exception: what DRF and Django raise, and what the services
+  of `contacts` do (`Refused`, `Stale`, `TransitionRefused`, `MergeRefused`, and being in each other's way).
+- `api.parsing.StrictJSONParser`: the only parser, unless a view names others.
+- `api.tokens`: `issue(user, ...)` answers a token and its text, `use(text)`, `revoke(token)`.
+- `api.idempotency`: answers that are kept to be given again.
+- `api.views.schema`: how the description at /api/schema/ is made, once per process.
+- `tests.api.Program.of(user)`: a program with a token, for tests.
+"""

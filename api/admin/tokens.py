@@ -1,0 +1,7 @@
+from __future__ import annotations
+
+from django.urls import URLPattern
+
+
+def token_urls() -> list[URLPattern]:
+    return []
