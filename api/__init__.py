@@ -1,4 +1,4 @@
-"""The API for other programs, under /api/v1/ (docs/api.md). HTTP is here; what a lead is, and who may do what, is in `contacts`.
+"""The API for other programs, under /api/v1/. HTTP is here; what a lead is, and who may do what, is in `contacts`.
 
 What a resource builds on:
 
@@ -11,11 +11,13 @@ What a resource builds on:
 - `api.problems`: `raise Problem(slug, detail, errors=..., headers=..., **more)`; its status and title are those of the slug
   in `KINDS`, where a new one is added. `forbidden`, `conflict`, `stale`, `invalid_parameter(s)`, `invalid_fields`,
   `invalid_header` and `merged_away` are the usual ones.
-- `api.answering`: the handler that makes a problem of every exception: what DRF and Django raise, and what the services
-  of `contacts` do (`Refused`, `Stale`, `TransitionRefused`, `MergeRefused`, and being in each other's way).
+- `api.answering` (and `api.views.outside`, where no view was reached): the handler that makes a problem of every
+  exception: what DRF and Django raise, and what the services of `contacts` do (`Refused`, `Stale`, `TransitionRefused`,
+  `MergeRefused`, and being in each other's way).
 - `api.parsing.StrictJSONParser`: the only parser, unless a view names others.
 - `api.tokens`: `issue(user, ...)` answers a token and its text, `use(text)`, `revoke(token)`.
 - `api.idempotency`: answers that are kept to be given again.
-- `api.views.schema`: how the description at /api/schema/ is made, once per process.
+- `api.views.schema`: how the description at /api/schema/ is made, once per process, of what is below /api/v1/. Every write
+  has the parameter Idempotency-Key there without saying so. `api.problems.as_table()` is for docs/api.md.
 - `tests.api.Program.of(user)`: a program with a token, for tests.
 """

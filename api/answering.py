@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.db import Error, IntegrityError, InterfaceError, OperationalError, connection
+from django.db import Error, InterfaceError, OperationalError, connection
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -17,10 +17,11 @@ from api.problems import MEDIA_TYPE, Problem, conflict, invalid
 from contacts.changing import Refused, Stale
 from contacts.merging import MergeRefused
 from contacts.models import TransitionRefused
-from kapso_sync.patience import TooBusy, met_others
+from kapso_sync.patience import TooBusy, met_others, sqlstate
 
 logger = logging.getLogger(__name__)
 
+READ_ONLY = "25006"  # as PostgreSQL says it, of a server that only follows another
 RETRY_AT_ONCE, RETRY_LATER = "1", "5"  # seconds
 
 
@@ -48,6 +49,10 @@ def as_problem(error: Exception) -> Problem:
         case SuspiciousOperation():
             return Problem("bad-request", str(error) or "The request cannot be understood.")
     logger.exception("a request to the API failed", exc_info=error)
+    return internal_error()
+
+
+def internal_error() -> Problem:
     return Problem("internal-error", "An error of ours, which is in the log. Nothing was changed.")
 
 
@@ -86,12 +91,12 @@ def _of_database(error: Error | TooBusy) -> Problem:
     if isinstance(error, TooBusy) or met_others(error):
         said = "Others were at work on the same rows. Nothing was changed: try again in a moment."
         return Problem("busy", said, headers={"Retry-After": RETRY_AT_ONCE})
-    if isinstance(error, OperationalError | InterfaceError) and not isinstance(error, IntegrityError):
+    if isinstance(error, OperationalError | InterfaceError) or sqlstate(error) == READ_ONLY:
         logger.error("the API cannot use the database: %s", error)
         connection.close_at = 0  # with this request: it may lead to a server that has become read-only
         return _unavailable()
     logger.exception("a statement of the API failed", exc_info=error)
-    return Problem("internal-error", "An error of ours, which is in the log. Nothing was changed.")
+    return internal_error()
 
 
 def _unavailable() -> Problem:

@@ -1,6 +1,7 @@
 """`Idempotency-Key`: a write that is repeated because its answer was lost happens once, and is answered the same.
 
-The answer is kept in the write's own transaction: so it is there exactly if the write is. What was refused changed
+The answer is kept in the write's own transaction: so it is there exactly if the write is. It is sealed with the token's
+text, which is nowhere here. What was refused changed
 nothing and is not kept; repeated, it is looked at anew. Keys are of a token, and forgotten after a day.
 """
 
@@ -8,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from cryptography.fernet import Fernet
 from django.db import connection
 from django.db.models.functions import Now
 from django.http import HttpResponse
@@ -26,7 +29,7 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 KEPT_FOR = timedelta(hours=24)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_KEPT_HEADERS = ("ETag", "Location", "Content-Type")
+_KEPT_HEADERS = ("ETag", "Location")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,13 @@ class Claim:
     """A key that is ours until the transaction ends; or what the one before us was answered."""
 
     pk: int
+    seal: Fernet
     answered: KeptAnswer | None = None
 
     def answer_again(self) -> HttpResponse:
         kept = self.answered
         assert kept is not None and kept.status is not None  # noqa: S101, PT018 - it was committed with it
-        again = HttpResponse(bytes(kept.body), status=kept.status)
+        again = HttpResponse(self.seal.decrypt(bytes(kept.sealed_body)), status=kept.status)
         del again["Content-Type"]  # a deletion has none
         return _with_headers(again, kept.headers | {REPLAYED: "true"})
 
@@ -47,8 +51,10 @@ class Claim:
         body = b"" if response.data is None else JSONRenderer().render(response.data)
         headers = {name: response[name] for name in _KEPT_HEADERS if name in response}
         if body:
-            headers.setdefault("Content-Type", JSONRenderer.media_type)
-        KeptAnswer.objects.filter(pk=self.pk).update(status=response.status_code, headers=headers, body=body)
+            headers["Content-Type"] = JSONRenderer.media_type
+        KeptAnswer.objects.filter(pk=self.pk).update(
+            status=response.status_code, headers=headers, sealed_body=self.seal.encrypt(body)
+        )
 
 
 def claim(request: Request) -> Claim | None:
@@ -59,6 +65,7 @@ def claim(request: Request) -> Claim | None:
     if not _KEY.fullmatch(key):
         raise invalid_header(HEADER, "Send 1 to 255 visible ASCII characters, a UUID for example.")
     assert isinstance(request.auth, Token)  # noqa: S101 - tells mypy
+    seal = Fernet(urlsafe_b64encode(request.auth.seal))
     known: dict[str, Any] = {
         "token": request.auth.pk,
         "key": key,
@@ -69,14 +76,14 @@ def claim(request: Request) -> Claim | None:
         cursor.execute(_CLAIM, known)
         row = cursor.fetchone()
     if row is not None:
-        return Claim(row[0])
+        return Claim(row[0], seal)
     # The statement before has locked it, so it is there.
     kept = KeptAnswer.objects.get(token=request.auth, key=key)
     if bytes(kept.fingerprint) != known["fingerprint"]:
         raise Problem(
             "idempotency-key-reused", "This key was sent with another request already: use a new one."
         )
-    return Claim(kept.pk, kept)
+    return Claim(kept.pk, seal, kept)
 
 
 # Who finds the key taken by a transaction that goes on waits for its end. A kept answer that is too old is no answer.
@@ -84,7 +91,7 @@ _CLAIM = """
 INSERT INTO api_keptanswer AS kept (token_id, key, fingerprint)
 VALUES (%(token)s, %(key)s, %(fingerprint)s)
 ON CONFLICT (token_id, key) DO UPDATE
-    SET fingerprint = EXCLUDED.fingerprint, at = now(), status = NULL, headers = DEFAULT, body = DEFAULT
+    SET fingerprint = EXCLUDED.fingerprint, at = now(), status = NULL, headers = DEFAULT, sealed_body = DEFAULT
     WHERE kept.at < now() - %(kept)s
 RETURNING id
 """

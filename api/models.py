@@ -56,6 +56,9 @@ class Token(models.Model):
     def may_write(self) -> bool:
         return self.scope == Scope.WRITE
 
+    # What its text alone opens (api.tokens.use); as long as the request lasts.
+    seal: bytes = b""
+
     def is_good(self, now: datetime | None = None) -> bool:
         return self.revoked_at is None and not self.has_expired(now)
 
@@ -74,7 +77,8 @@ class KeptAnswer(models.Model):
     # Filled in before the transaction ends that made the row: nobody else ever sees it without.
     status = models.PositiveSmallIntegerField(null=True)
     headers = models.JSONField(default=dict, db_default={})
-    body = models.BinaryField(default=b"", db_default=b"")
+    # Readable for whoever brings the token alone: of a person who is erased meanwhile nobody here can read anything.
+    sealed_body = models.BinaryField(default=b"", db_default=b"")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["token", "key"], name="api_kept_answer_once")]

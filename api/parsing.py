@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any, NoReturn
 
 from django.conf import settings
@@ -121,9 +122,10 @@ def read_whole(request: HttpRequest) -> None:
             body = request.META["wsgi.input"].read(most + 1)
             if len(body) > most:
                 raise RequestDataTooBig
-            request._body = body  # noqa: SLF001 - as reading it would have done
+            # As reading it would have done.
+            request._body, request._stream = body, BytesIO(body)  # noqa: SLF001
             request.META["CONTENT_LENGTH"] = str(len(body))
-        else:
+        elif not (request.content_type or "").startswith("multipart/"):  # files are read as they come
             _ = request.body
     except RequestDataTooBig as error:
         raise Problem("too-large", f"The most is {most // 1024 // 1024} MB.") from error

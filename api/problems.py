@@ -82,6 +82,14 @@ KINDS: dict[str, Kind] = {
 Error = dict[str, str]
 
 
+def as_table() -> str:
+    """All of them, in Markdown, for docs/api.md."""
+    rows = (
+        f"| {kind.status} | `{kind.type}` | {kind.title} | {kind.what_to_do} |" for kind in KINDS.values()
+    )
+    return "\n".join(("| Status | `type` | What it is | What to do |", "|---|---|---|---|", *rows))
+
+
 class Problem(APIException):
     """Ends the request with this answer. `more` stands beside the usual members, as `allowed` moves do."""
 

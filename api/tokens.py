@@ -55,6 +55,7 @@ def use(text: str) -> Token | None:
         return None
     count = len(_TOKEN_COLUMNS)
     token = Token.from_db(connection.alias, [field.attname for field in _TOKEN_COLUMNS], row[:count])
+    token.seal = hashlib.sha256(b"what was answered to " + text.encode()).digest()
     token.user = User.from_db(connection.alias, [field.attname for field in _USER_COLUMNS], row[count:])
     return token
 

@@ -29,5 +29,5 @@ urlpatterns = [
     path("v1/", include(router.urls)),
     path("schema/", SchemaView.as_view(), name="api-schema"),
     path("docs/", DocsView.as_view(url_name="api-schema"), name="api-docs"),
-    re_path(r"(?s:.*)", Nowhere.as_view()),
+    re_path("^", Nowhere.as_view()),
 ]

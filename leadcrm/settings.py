@@ -240,11 +240,16 @@ REST_FRAMEWORK = {
 API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=600, validate=validate.Range(min=1))
 SPECTACULAR_SETTINGS = {
     "TITLE": "leadcrm",
-    "DESCRIPTION": "Leads, their conversations and what a team does with them.",
+    "DESCRIPTION": "Leads, which are called contacts here, their conversations, and what a team does with them.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "PREPROCESSING_HOOKS": ["api.views.schema.only_ours"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "api.views.schema.with_idempotency",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",  # from our own static files: it works offline
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {
@@ -293,6 +298,7 @@ UNFOLD = {
     "ACCOUNT": {
         "navigation": [
             {"title": _("Preferences"), "link": reverse_lazy("preferences")},
+            {"title": _("API tokens"), "link": reverse_lazy("api-tokens")},
             {"title": _("Change password"), "link": reverse_lazy("admin:password_change")},
         ]
     },

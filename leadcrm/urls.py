@@ -17,6 +17,9 @@ from kapso_sync.why_views import why_urls
 from leadcrm import accounts, health, joining
 from leadcrm.welcome import welcome_urls
 
+handler400 = "api.views.outside.bad_request"
+handler500 = "api.views.outside.server_error"
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("webhooks/kapso/", KapsoWebhookView.as_view(), name="kapso-webhook"),

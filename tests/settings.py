@@ -17,6 +17,7 @@ for name in (
     "ENCRYPTION_KEYS",
     "ALLOWED_HOSTS",
     "METRICS_TOKEN",
+    "API_REQUESTS_PER_MINUTE",
     "PORT",
     "RETENTION_DAYS",
     "SITE_URL",

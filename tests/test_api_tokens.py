@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client, override_settings
 from django.urls import path
 from django.utils import timezone
@@ -55,6 +57,15 @@ def test_a_request_costs_one_statement_for_the_token_and_one_for_the_rights(
     ana: User, django_assert_num_queries: Any
 ) -> None:
     program = Program.of(ana)
+    with django_assert_num_queries(2):
+        program.get("/api/v1/who/")
+
+
+def test_a_browsers_session_beside_it_is_not_even_looked_at(
+    ana: User, django_assert_num_queries: Any
+) -> None:
+    program = Program.of(ana)
+    program.client.force_login(ana)
     with django_assert_num_queries(2):
         program.get("/api/v1/who/")
 
@@ -149,6 +160,28 @@ def test_a_new_minute_begins_anew(ana: User) -> None:
     Token.objects.update(used_in_minute=9999, last_used_at=timezone.now() - timedelta(seconds=61))
     assert program.get("/api/v1/who/").status_code == 200
     assert Token.objects.get().used_in_minute == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_comes_many_times_at_once_is_counted_each_time(ana: User) -> None:
+    program = Program.of(ana)
+
+    def come(_: int) -> int:
+        try:
+            return int(program.get("/api/v1/who/").status_code)
+        finally:
+            connection.close()
+
+    tokens.use(program.text)
+    before = Token.objects.get()
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(come, range(40))) == {200}
+    after = Token.objects.get()
+    assert before.last_used_at is not None
+    assert after.last_used_at is not None
+    if before.last_used_at.minute != after.last_used_at.minute:
+        pytest.skip("the minute ended meanwhile")
+    assert after.used_in_minute == 41
 
 
 def test_a_token_is_revoked_once(ana: User) -> None:

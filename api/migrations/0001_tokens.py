@@ -5,7 +5,6 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
-
 # Each request rewrites its token's row: with room on the page, and no index on what changes, it stays there.
 ROOM = "ALTER TABLE api_token SET (fillfactor = 50)"
 
@@ -80,7 +79,7 @@ class Migration(migrations.Migration):
                 ),
                 ("status", models.PositiveSmallIntegerField(null=True)),
                 ("headers", models.JSONField(db_default={}, default=dict)),
-                ("body", models.BinaryField(db_default=b"", default=b"")),
+                ("sealed_body", models.BinaryField(db_default=b"", default=b"")),
                 (
                     "token",
                     models.ForeignKey(

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone, translation
 from rest_framework.exceptions import MethodNotAllowed
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -22,12 +23,15 @@ from api.problems import invalid_parameters
 from api.throttling import rate_headers
 from contacts.rights import Rights
 
+NOBODYS = Rights(None, {})
+
 
 class ApiView(APIView):
     """Knows who asks and what they may, takes no parameter that it does not know, and writes all or nothing."""
 
     # Parameters that it takes beside those of its filters and its paginator.
     more_parameters: Iterable[str] = ()
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     @classmethod
     def as_view(cls, *args: Any, **kwargs: Any) -> Callable[..., HttpResponseBase]:  # type: ignore[override]
@@ -57,11 +61,13 @@ class ApiView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)  # who it is, and whether they may come
         self.check_method(request)
-        request.rights = Rights.of(request.user)  # type: ignore[attr-defined]
+        known = request.user.is_authenticated
+        request.rights = Rights.of(request.user) if known else NOBODYS  # type: ignore[attr-defined]
         self.check_parameters(request)
 
     def check_method(self, request: Request) -> None:
-        if request.method is None or not hasattr(self, request.method.lower()):
+        name = str(request.method).lower()
+        if name not in self.http_method_names or not hasattr(self, name):
             raise MethodNotAllowed(str(request.method))
 
     def check_parameters(self, request: Request) -> None:
@@ -102,10 +108,13 @@ class ApiView(APIView):
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
+        if getattr(response, "exception", False):
+            response.accepted_renderer = JSONRenderer()  # a problem is JSON, also where a file was asked for
         # What authentication could not decide is answered without: asking for it again would raise again.
         token = getattr(request, "_auth", None)
         if isinstance(token, Token):
             for name, value in rate_headers(token).items():
                 response[name] = value
         response.setdefault("Cache-Control", "no-store")
+        response["Content-Language"] = "en"
         return response

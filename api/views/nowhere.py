@@ -17,6 +17,7 @@ class Nowhere(ApiView):
     authentication_classes = ()
     permission_classes = ()
     throttle_classes = ()
+    default_response_headers: dict[str, str] = {}  # no method is allowed
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002 - DRF's signature
         self.format_kwarg = None
