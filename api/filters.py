@@ -20,7 +20,7 @@ class Narrowed(FilterSet):  # type: ignore[misc]
     @property
     def workspaces(self) -> list[int]:
         """Where the user may see anything at all."""
-        return list(self.request.parser_context["view"].rights.places)
+        return list(self.request.rights.places)
 
 
 class StrictFilters(DjangoFilterBackend):  # type: ignore[misc]

@@ -13,28 +13,9 @@ from typing import Any, TypeVar
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from api.bodies import Body, Nothing
-from api.serializers.problem import ProblemSerializer
+from api.bodies import Body
 
 F = TypeVar("F", bound=Callable[..., Any])
-PROBLEM_JSON = "application/problem+json"
-WRITES = ("POST", "PATCH", "PUT", "DELETE")
-
-PROBLEMS = {
-    400: "Something cannot be read: a parameter, a header, or the JSON. `errors` names what.",
-    401: "There is no token, or none that is valid.",
-    403: "You see it, but your role or your token's scopes do not allow this.",
-    404: "There is no such thing, or none that you may see.",
-    406: "The answer is JSON, and you accept something else.",
-    409: "As things are it cannot be done, or messages are just coming in here. `detail` says what to do.",
-    410: "This contact was merged: `survivor` is where to go on.",
-    412: "`If-Match` names another version: somebody changed it since you read it.",
-    413: "The body is too large.",
-    415: "Send JSON, as application/json.",
-    422: "The body is JSON, but not what this takes. `errors` names each field.",
-    429: "Too many requests with this token. `Retry-After` says for how long to wait.",
-    500: "An error of ours. Nothing was changed.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +83,7 @@ class ResourceSchema(AutoSchema):
         good = OpenApiResponse(None if of.status == 204 else of.gives, description=GOOD[of.status])
         if self.view.action == "list":
             good = OpenApiResponse(of.gives(many=True), description="A page.")
-        problems = {
-            (code, PROBLEM_JSON): OpenApiResponse(ProblemSerializer, description=PROBLEMS[code])
-            for code in self.problems()
-        }
-        return {of.status: good} | problems
-
-    def problems(self) -> list[int]:
-        of, codes = self.of, {400, 401, 403, 406, 429, 500}
-        detail = "pk" in self.path or "{id}" in self.path
-        codes |= {404} if detail else set()
-        codes |= {410} if detail and self.view.resource == "contacts" else set()
-        if self.method in WRITES:
-            codes |= {409, 413, 415, 422}
-            codes |= {412} if of.matches and detail else set()
-        return sorted(codes)
+        return {of.status: good}
 
     def get_override_parameters(self) -> Any:
         of = self.of
@@ -144,6 +111,3 @@ def _fields(gives: Any) -> OpenApiParameter:
         style="form",
         description="Only these fields, separated by commas; `id` is always there.",
     )
-
-
-__all__ = ["Nothing", "ResourceSchema", "operation"]

@@ -1,15 +1,13 @@
-"""What services refuse, as problems: with the field where the body is at fault, else as a conflict with what is."""
+"""What services refuse, with the field where the body is at fault. (What speaks of how things are goes to api.answering.)"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from api.problems import Problem, conflict, invalid_fields
+from api.problems import invalid_fields
 from contacts.changing import Refused
 from contacts.lead_fields import FieldRefused
-from contacts.merging import MergeRefused
-from contacts.models import TransitionRefused
 
 
 @contextmanager
@@ -20,9 +18,7 @@ def refusals(field: str | None = None) -> Iterator[None]:
     except FieldRefused as refusal:
         name = f"metadata.{refusal.name}" if refusal.is_custom else refusal.name
         raise invalid_fields({name: str(refusal)}) from refusal
-    except MergeRefused as refusal:
-        raise Problem("merge-refused", str(refusal)) from refusal
-    except (Refused, TransitionRefused) as refusal:
+    except Refused as refusal:
         if field is None:
-            raise conflict(str(refusal)) from refusal
+            raise  # as things are (api.answering)
         raise invalid_fields({field: str(refusal)}) from refusal

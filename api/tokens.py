@@ -10,6 +10,7 @@ from datetime import datetime
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from api.models import Scope, Token
@@ -72,6 +73,12 @@ WHERE token.digest = %(digest)s AND token.revoked_at IS NULL
 RETURNING {", ".join(f"token.{field.column}" for field in _TOKEN_COLUMNS)},
           {", ".join(f"auth_user.{field.column}" for field in _USER_COLUMNS)}
 """  # noqa: S608 - columns of our own models
+
+
+def is_still_good(token: Token) -> bool:
+    """For whoever was let in some time ago."""
+    not_expired = Q(expires_at=None) | Q(expires_at__gt=Now())
+    return Token.objects.filter(not_expired, pk=token.pk, revoked_at=None, user__is_active=True).exists()
 
 
 def why_not(text: str) -> str:

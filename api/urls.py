@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from api.views import contacts, deliveries, me, talk, team, work
+from api.views.changes import ChangesView
 from api.views.nowhere import Nowhere
 from api.views.schema import DocsView, SchemaView
 
@@ -25,7 +26,8 @@ router.register("custom-fields", team.CustomFieldViews, "custom-fields")
 router.register("deliveries", deliveries.DeliveryViews, "deliveries")
 
 urlpatterns = [
-    path("v1/me/", me.MeView.as_view(), name="me"),
+    path("v1/changes/", ChangesView.as_view(), name="api-changes"),
+    path("v1/me/", me.MeView.as_view(), name="api-me"),
     path("v1/", include(router.urls)),
     path("schema/", SchemaView.as_view(), name="api-schema"),
     path("docs/", DocsView.as_view(url_name="api-schema"), name="api-docs"),

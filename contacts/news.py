@@ -10,17 +10,16 @@ A transaction that writes and does not end holds everything back that began afte
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import QuerySet
 
 from contacts.models import Change, ChangesKept
-from contacts.statements.read_changes import NOW, READ
+from contacts.statements.read_changes import NEWEST, NOW, READ
 
 Kind = Change.Kind
 
@@ -30,11 +29,7 @@ LOOKED_AT = 5
 UNTIL_ITS_END = timedelta(minutes=1)
 
 
-class BadPosition(ValueError):  # noqa: N818 - said to clients, not raised by a fault
-    """This text is no position."""
-
-
-class TooOld(ValueError):  # noqa: N818 - as above
+class TooOld(ValueError):  # noqa: N818 - said to clients, not raised by a fault
     """The log does not reach back so far: the copy has to be made anew."""
 
 
@@ -43,19 +38,6 @@ class Position(NamedTuple):
 
     xid: int
     entry: int
-
-    def __str__(self) -> str:
-        return f"{self.xid:x}-{self.entry:x}"
-
-    @classmethod
-    def of(cls, text: str) -> Self:
-        """The position that somebody was given as text; raises `BadPosition`."""
-        if not re.fullmatch(r"[0-9a-f]{1,16}-[0-9a-f]{1,16}", text, re.ASCII):
-            raise BadPosition(text)
-        xid, entry = (int(part, 16) for part in text.split("-"))
-        if max(xid, entry) >= 2**63:
-            raise BadPosition(text)
-        return cls(xid, entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +81,12 @@ def read_until(
     been through these, up to the `horizon` at which it came to its end. A row may come several times.
     """
     return _read(after, end, workspaces, (kind,), limit)
+
+
+def newest(workspaces: Collection[int]) -> dict[int, Position]:
+    """The newest entry of each that `read` would find; one statement."""
+    rows = _rows(NEWEST, {"workspaces": sorted(workspaces)})
+    return {workspace: Position(xid, entry) for workspace, xid, entry in rows}
 
 
 def changed_since(moment: datetime, *, kind: Kind, workspaces: Collection[int]) -> QuerySet[Change, int]:

@@ -249,6 +249,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "api.views.schema.with_idempotency",
+        "api.schema_problems.with_problems",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",  # from our own static files: it works offline
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

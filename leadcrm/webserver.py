@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from pathlib import Path
 
 from django.conf import settings
 
 WORKERS = 2
-THREADS = 4  # per worker, each with a database connection of its own
+AT_WORK = 4  # requests at a time per worker, each with a database connection (leadcrm.turns)
+# Per worker, made as they are needed: for requests at work, for those who wait for news (api.waiting.MOST_WAITING),
+# and for as many again who wait for their turn.
+THREADS = 64
+
+
+class WithoutAdviceOnThreads(logging.Filter):
+    """The server advises against so many: it cannot know that few of them are ever at work."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "Python threads" not in record.getMessage()
 
 
 def command(*more: str) -> list[str]:
@@ -18,6 +30,7 @@ def command(*more: str) -> list[str]:
         *("--workers", str(WORKERS), "--blocking-threads", str(THREADS)),
         # Longer than any webhook takes, shorter than a process manager waits before it kills.
         *("--workers-kill-timeout", "10", "--respawn-failed-workers", "--no-ws", "--no-access-log"),
+        *("--log-config", str(Path(__file__).with_name("server_log.json"))),
         *more,
         "leadcrm.wsgi:application",
     ]

@@ -8,7 +8,22 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from whitenoise import WhiteNoise
 
+from leadcrm.stopping import when_told_to_stop
+from leadcrm.turns import Turns
+from leadcrm.webserver import AT_WORK
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leadcrm.settings")
 
-# Around Django rather than in its middleware: a webhook does not pass by the static files.
-application = WhiteNoise(get_wsgi_application(), root=settings.STATIC_ROOT, prefix=settings.STATIC_URL)
+# Around Django rather than in its middleware: a webhook does not pass by the static files, nor do they wait for a turn.
+application = WhiteNoise(
+    Turns(get_wsgi_application(), AT_WORK), root=settings.STATIC_ROOT, prefix=settings.STATIC_URL
+)
+
+
+def _send_away_who_waits() -> None:
+    from api.waiting import room  # it has models, which are there only now
+
+    room.close()
+
+
+when_told_to_stop(_send_away_who_waits)

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from contacts import merging
-from contacts.models import Change, Contact, Conversation, Message, Workspace
+from contacts.models import Change, Contact, Conversation, FollowUp, Message, Workspace
 from contacts.shadow import Shadow
 from kapso_sync.erasing import erase_person
 from kapso_sync.models import WebhookDelivery
@@ -70,15 +70,41 @@ def test_a_status_changes_its_message_alone(desk: Desk) -> None:
     assert entries == rows(desk.row("m2"))
 
 
-def test_having_read_is_no_change_but_what_comes_with_it_is(desk: Desk) -> None:
+def test_what_is_written_as_it_was_is_no_change(desk: Desk) -> None:
     desk.told(message("m1"))
     with logged() as entries:
-        Contact.objects.update(read_at=moment(1))
         Contact.objects.update(lead_score=F("lead_score"))
     assert entries == set()
+
+
+def test_what_is_planned_is_a_change_of_the_lead(desk: Desk) -> None:
+    desk.told(message("m1"), message("m2", phone=BEA))
+    ana, bea = desk.lead(ANA), desk.lead(BEA)
     with logged() as entries:
-        Contact.objects.update(read_at=moment(2), lead_score=5)
-    assert entries == rows(desk.only_lead)
+        planned = FollowUp.objects.create(workspace=ana.workspace, contact=ana, due_at=moment(9))
+    assert entries == rows(ana)
+    with logged() as entries:
+        FollowUp.objects.update(contact=bea)
+    assert entries == rows(ana, bea)
+    with logged() as entries:
+        Contact.objects.filter(pk=ana.pk).update(merged_into=bea)
+    assert entries == rows(ana, bea)
+    with logged() as entries:
+        FollowUp.objects.update(contact=ana)
+    assert entries == rows(ana, bea)
+    with logged() as entries:
+        planned.delete()
+    assert entries == rows(ana, bea)
+
+
+def test_who_is_asked_for_is_a_change_of_the_lead(desk: Desk) -> None:
+    desk.told(message("m1"))
+    with logged() as entries:
+        Conversation.objects.update(handoff_at=moment(9))
+    assert entries == rows(desk.only_lead, Conversation.objects.get())
+    with logged() as entries:
+        Conversation.objects.update(handoff_reason="again")
+    assert entries == rows(Conversation.objects.get())
 
 
 def test_whoever_writes_is_logged(desk: Desk) -> None:

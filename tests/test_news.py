@@ -15,7 +15,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from contacts import news, old_news
 from contacts.models import Change, ChangesKept, Contact, Workspace
-from contacts.news import BadPosition, Changed, Kind, News, Position, TooOld
+from contacts.news import Changed, Kind, News, Position, TooOld
 
 
 @pytest.fixture
@@ -143,19 +143,6 @@ def test_a_walk_that_ends_sees_also_what_waits_for_another_transaction(leads: li
     assert rest.position == none.position == end
 
 
-def test_positions_are_text_and_back() -> None:
-    for position in (Position(0, 0), Position(2**40, 77), Position(2**63 - 1, 2**63 - 1)):
-        assert Position.of(str(position)) == position
-
-
-@pytest.mark.parametrize(
-    "text", ["", "-", "1", "1-", "g-1", "1-1-1", "-1-1", "١-1", "1-1\n", "f" * 16 + "-0", "1" * 17 + "-0"]
-)
-def test_what_is_no_position_is_refused(text: str) -> None:
-    with pytest.raises(BadPosition):
-        Position.of(text)
-
-
 def test_a_database_put_back_to_an_earlier_state_is_noticed(leads: list[Contact]) -> None:
     ahead = Position(news.horizon().xid + 10**6, 0)
     with pytest.raises(TooOld):
@@ -201,6 +188,18 @@ def test_entries_from_before_a_restore_go_as_well(leads: list[Contact]) -> None:
     assert old_news.forget(timezone.now()) == 4
     assert read(start).changed == []
     assert Change.objects.count() == 6
+
+
+def test_what_was_said_to_be_kept_before_a_restore_says_nothing(leads: list[Contact]) -> None:
+    ahead = news.horizon().xid + 10**6
+    ChangesKept.objects.create(pk=1, xid=ahead, since=timezone.now() - timedelta(days=20))
+    start = news.position()
+    touch(leads[0])
+    assert ids(read(start)) == [leads[0].pk]
+    Change.objects.filter(xid__lt=start.xid).update(at=timezone.now() - timedelta(days=9))
+    assert old_news.forget(timezone.now()) == len(leads)
+    assert ids(read(start)) == [leads[0].pk]
+    assert ChangesKept.objects.get().xid <= start.xid
 
 
 def test_what_changed_since_a_time(leads: list[Contact]) -> None:

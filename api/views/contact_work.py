@@ -27,7 +27,7 @@ from api.views.rows import Rows
 from api.views.work import with_leads
 from contacts import merging, work
 from contacts.changing import Refused
-from contacts.models import Contact, FollowUp, Note, TransitionRefused
+from contacts.models import Contact, FollowUp, Note
 
 Do = Callable[[Contact, User], object]
 
@@ -51,10 +51,9 @@ class ContactWork(Rows):
         asked = self.body(Transition)
 
         def do(lead: Contact, by: User) -> None:
-            try:
-                work.move(lead, asked["to"], by=by, reason=asked["reason"])
-            except (Refused, TransitionRefused) as refusal:
-                raise Problem("transition-refused", str(refusal), allowed=moves(lead)) from refusal
+            if asked["to"] == lead.lead_status:
+                raise Problem("transition-refused", f"It is {lead.lead_status} already.", allowed=moves(lead))
+            work.move(lead, asked["to"], by=by, reason=asked["reason"])
 
         return self.changed(pk, do)
 
@@ -151,8 +150,7 @@ class ContactWork(Rows):
         other = self.visible().filter(pk=asked["other"]).first()
         if other is None:
             raise invalid_fields({"other": "There is no such contact."})
-        with refusals("other" if other.workspace_id != lead.workspace_id else None):
-            made = merging.merge(lead, other, by=self.user)
+        made = merging.merge(lead, other, by=self.user)
         return Response(MergeSerializer(made).data)
 
 

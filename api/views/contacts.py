@@ -15,7 +15,6 @@ from api.contact_filters import ContactFilters
 from api.contact_walk import ContactWalk
 from api.operations import operation
 from api.problems import invalid_fields, merged_away
-from api.refusals import refusals
 from api.serializers.contacts import ContactSerializer, contact_version
 from api.views.contact_work import ContactWork
 from api.views.rows import Listed, Retrieved
@@ -64,8 +63,7 @@ class ContactViews(ContactWork, Listed, Retrieved):
         )
         if not form.is_valid():
             raise invalid_fields({_named(name): str(errors[0]) for name, errors in form.errors.items()})
-        with refusals():
-            lead = form.add()
+        lead = form.add()
         return self.shown(lead.pk, 201)
 
     @operation("Change what people type", takes=ContactEdit, gives=ContactSerializer)

@@ -14,17 +14,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from api.authentication import READS
 from api.bodies import Body
 from api.etags import check_match
 from api.filters import StrictFilters
 from api.operations import ResourceSchema
 from api.pagination import ById
-from api.problems import forbidden, invalid_parameter
+from api.problems import forbidden, invalid_parameter, invalid_parameters
 from api.serializers.shown import Shown
-from contacts.rights import Rights
+from api.views.base import ApiView
 
 
-class Rows(GenericViewSet[Any]):
+class Rows(ApiView, GenericViewSet[Any]):
     """A resource. What is not among `visible` does not exist for the user: 404."""
 
     # In operation ids, and in words.
@@ -35,37 +36,22 @@ class Rows(GenericViewSet[Any]):
 
     schema = ResourceSchema()
     serializer_class: type[Shown]
-    http_method_names = ["get", "head", "post", "patch", "delete"]
     filter_backends = (StrictFilters,)
     pagination_class: type[ById] = ById
     paginator: Any
     lookup_value_regex = "[0-9]{1,18}"
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        known = self.parameters()
-        for name in request.query_params:
-            if name not in known:
-                said = (
-                    f"There is no such parameter here. There are: {', '.join(known)}."
-                    if known
-                    else "None is taken here."
-                )
-                raise invalid_parameter(name[:100], said, code="unknown")
-            if len(request.query_params.getlist(name)) > 1 or not request.query_params[name]:
-                raise invalid_parameter(name, "Give it once, with a value.", code="repeated")
+    def check_parameters(self, request: Request) -> None:
+        super().check_parameters(request)
+        if empty := {
+            name: "Give it a value, or leave it away."
+            for name, value in request.query_params.items()
+            if not value
+        }:
+            raise invalid_parameters(empty)
 
-    def parameters(self) -> list[str]:
-        """What an address may say after its question mark."""
-        if self.action not in ("list", "retrieve"):
-            return []
-        filters = getattr(self, "filterset_class", None)
-        narrowed = [*self.paginator.parameters, *(filters.base_filters if filters else ())]
-        return [*(narrowed if self.action == "list" else ()), "fields"]
-
-    @cached_property
-    def rights(self) -> Rights:
-        return Rights.of(self.request.user)
+    def parameters(self) -> set[str]:
+        return super().parameters() | ({"fields"} if self.request.method in READS else set())
 
     @property
     def workspaces(self) -> list[int]:

@@ -11,7 +11,6 @@ from api.filters import Narrowed
 from api.operations import operation
 from api.parameters import Id, OneOf, YesNo
 from api.problems import forbidden, invalid_fields
-from api.refusals import refusals
 from api.serializers.team import (
     CustomFieldSerializer,
     MemberSerializer,
@@ -94,8 +93,7 @@ class TagViews(Listed):
         if asked["workspace"] not in self.rights.places:
             raise invalid_fields({"workspace": "There is no such workspace."})
         self.check_may_arrange(asked["workspace"])
-        with refusals():
-            tag = arranging.add_tag(asked["workspace"], " ".join(asked["name"].split()))
+        tag = arranging.add_tag(asked["workspace"], " ".join(asked["name"].split()))
         return self.answer(tag, 201)
 
     @operation("Delete a tag", status=204)

@@ -13,19 +13,35 @@ import contacts.models.change
 
 LOGGED = (("contacts_contact", 1), ("contacts_conversation", 2), ("contacts_message", 3))
 
-# That somebody read what the customer wrote is no change of the lead.
-CHANGED = {
-    "contacts_contact": """OLD.* IS DISTINCT FROM NEW.* AND (
-        OLD.read_at IS NOT DISTINCT FROM NEW.read_at
-        OR to_jsonb(OLD) - 'read_at' IS DISTINCT FROM to_jsonb(NEW) - 'read_at')"""
-}
-
 # The schema is named: whatever is first in the search path (contacts.shadow), a live row's change is logged here.
 FUNCTIONS = """
 CREATE FUNCTION contacts_change_of_row() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO public.contacts_change (workspace_id, kind, row_id)
     VALUES (COALESCE(NEW.workspace_id, OLD.workspace_id), TG_ARGV[0]::smallint, COALESCE(NEW.id, OLD.id));
+    RETURN NULL;
+END $$;
+
+-- What a lead is shown with and has elsewhere: what is planned next, and whether somebody is asked for.
+CREATE FUNCTION contacts_change_of_lead() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO public.contacts_change (workspace_id, kind, row_id)
+    SELECT COALESCE(NEW.workspace_id, OLD.workspace_id), 1, lead.id
+    FROM (
+        VALUES (OLD.contact_id), (NEW.contact_id)
+        UNION
+        SELECT merged_into_id FROM public.contacts_contact WHERE id IN (OLD.contact_id, NEW.contact_id)
+    ) AS lead (id)
+    WHERE lead.id IS NOT NULL;
+    RETURN NULL;
+END $$;
+
+-- Whatever a lead that is merged into another has of its own counts for that one.
+CREATE FUNCTION contacts_change_of_survivor() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO public.contacts_change (workspace_id, kind, row_id)
+    SELECT NEW.workspace_id, 1, lead.id FROM (VALUES (OLD.merged_into_id), (NEW.merged_into_id)) AS lead (id)
+    WHERE lead.id IS NOT NULL;
     RETURN NULL;
 END $$;
 
@@ -42,6 +58,24 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE TRIGGER contacts_followup_made AFTER INSERT ON contacts_followup FOR EACH ROW
+    EXECUTE FUNCTION contacts_change_of_lead();
+CREATE TRIGGER contacts_followup_changed AFTER UPDATE ON contacts_followup FOR EACH ROW
+    WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION contacts_change_of_lead();
+CREATE TRIGGER contacts_followup_gone AFTER DELETE ON contacts_followup FOR EACH ROW
+    EXECUTE FUNCTION contacts_change_of_lead();
+
+CREATE TRIGGER contacts_conversation_made_handed_over AFTER INSERT ON contacts_conversation FOR EACH ROW
+    WHEN (NEW.handoff_at IS NOT NULL) EXECUTE FUNCTION contacts_change_of_lead();
+CREATE TRIGGER contacts_conversation_handed_over AFTER UPDATE ON contacts_conversation FOR EACH ROW
+    WHEN ((OLD.handoff_at, OLD.contact_id) IS DISTINCT FROM (NEW.handoff_at, NEW.contact_id))
+    EXECUTE FUNCTION contacts_change_of_lead();
+CREATE TRIGGER contacts_conversation_gone_handed_over AFTER DELETE ON contacts_conversation FOR EACH ROW
+    WHEN (OLD.handoff_at IS NOT NULL) EXECUTE FUNCTION contacts_change_of_lead();
+
+CREATE TRIGGER contacts_contact_changed_survivor AFTER UPDATE OF merged_into_id ON contacts_contact FOR EACH ROW
+    WHEN (OLD.merged_into_id IS DISTINCT FROM NEW.merged_into_id) EXECUTE FUNCTION contacts_change_of_survivor();
+
 CREATE TRIGGER contacts_contact_changed_owner AFTER UPDATE OF owner_id ON contacts_contact FOR EACH ROW
     WHEN (OLD.owner_id IS DISTINCT FROM NEW.owner_id) EXECUTE FUNCTION contacts_change_of_owner();
 """
@@ -50,7 +84,7 @@ TRIGGERS = "".join(
 CREATE TRIGGER {table}_made AFTER INSERT ON {table} FOR EACH ROW
     EXECUTE FUNCTION contacts_change_of_row({kind});
 CREATE TRIGGER {table}_changed AFTER UPDATE ON {table} FOR EACH ROW
-    WHEN ({CHANGED.get(table, "OLD.* IS DISTINCT FROM NEW.*")}) EXECUTE FUNCTION contacts_change_of_row({kind});
+    WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION contacts_change_of_row({kind});
 CREATE TRIGGER {table}_gone AFTER DELETE ON {table} FOR EACH ROW
     EXECUTE FUNCTION contacts_change_of_row({kind});
 """
@@ -66,6 +100,15 @@ DROP = (
     )
     + """
 DROP TRIGGER contacts_contact_changed_owner ON contacts_contact;
+DROP TRIGGER contacts_contact_changed_survivor ON contacts_contact;
+DROP TRIGGER contacts_conversation_gone_handed_over ON contacts_conversation;
+DROP TRIGGER contacts_conversation_handed_over ON contacts_conversation;
+DROP TRIGGER contacts_conversation_made_handed_over ON contacts_conversation;
+DROP TRIGGER contacts_followup_gone ON contacts_followup;
+DROP TRIGGER contacts_followup_changed ON contacts_followup;
+DROP TRIGGER contacts_followup_made ON contacts_followup;
+DROP FUNCTION contacts_change_of_survivor();
+DROP FUNCTION contacts_change_of_lead();
 DROP FUNCTION contacts_change_of_owner();
 DROP FUNCTION contacts_change_of_row();
 """

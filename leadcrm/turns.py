@@ -1,0 +1,96 @@
+"""Whose turn it is: so many requests are at work at a time, each with a database connection, however many threads wait.
+
+A request that waits for something of its own accord (api.waiting) has a thread, because WSGI has no other way, and
+steps aside meanwhile: it keeps no connection and nobody's turn, and goes on when it is its turn again. So there may be
+many more threads than connections, and those who wait are in nobody's way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from queue import LifoQueue
+from typing import TYPE_CHECKING, Any
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# Where a request finds how to step aside: a context manager.
+ASIDE = "leadcrm.aside"
+
+
+class Turns:
+    """A WSGI application that lets `at_once` requests at a time through to another."""
+
+    def __init__(self, application: WSGIApplication, at_once: int) -> None:
+        self._application = application
+        # The last one to come back is the next to go: what PostgreSQL prepared for it is still warm.
+        self._free: LifoQueue[BaseDatabaseWrapper] = LifoQueue()
+        for _ in range(at_once):
+            connection = connections.create_connection(DEFAULT_DB_ALIAS)
+            connection.inc_thread_sharing()  # one thread at a time, but not always the same
+            self._free.put(connection)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        turn = _Turn(self._free)
+        environ[ASIDE] = turn.aside
+        turn.take()
+        try:
+            return _Answer(self._application(environ, start_response), turn)
+        except BaseException:
+            turn.give_back()
+            raise
+
+
+class _Turn:
+    def __init__(self, free: LifoQueue[BaseDatabaseWrapper]) -> None:
+        self._free = free
+        self._connection: BaseDatabaseWrapper | None = None
+
+    @property
+    def is_held(self) -> bool:
+        return self._connection is not None
+
+    def take(self) -> None:
+        self._connection = connections[DEFAULT_DB_ALIAS] = self._free.get()
+
+    def give_back(self) -> None:
+        if (connection := self._connection) is not None:
+            self._connection = None
+            if connections[DEFAULT_DB_ALIAS] is connection:  # what is let go of may be so in any thread
+                del connections[DEFAULT_DB_ALIAS]
+            self._free.put(connection)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        self.give_back()
+        try:
+            yield
+        finally:
+            self.take()
+
+
+class _Answer:
+    """The answer's parts. The turn ends when the server has sent and closed it, or let go of it otherwise."""
+
+    def __init__(self, parts: Iterable[bytes], turn: _Turn) -> None:
+        self._parts = parts
+        self._turn = turn
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._parts)
+
+    def close(self) -> None:
+        close: Callable[[], Any] | None = getattr(self._parts, "close", None)
+        try:
+            if close is not None:
+                close()
+        finally:
+            self._turn.give_back()
+
+    def __del__(self) -> None:
+        if self._turn.is_held:
+            self.close()
