@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from api import cursors
 from api.cursors import Unreadable
 from api.pagination import ById, ids, moment_and_id
-from api.problems import invalid_parameter
+from api.problems import Problem
 from contacts import news
 from contacts.newest_first import newest
 from contacts.news import Position
@@ -73,7 +73,7 @@ class ContactWalk(ById):
             )
         except news.TooOld as error:
             said = "This walk began too long ago: what changed since is not kept any more. Begin without a cursor."
-            raise invalid_parameter("cursor", said, code="cursor_too_old") from error
+            raise Problem("cursor-too-old", said) from error
         at = changes.position
         self.next_cursor = (
             None if changes.is_all else cursors.write(ACTIVITY, SECOND_LAP, at.xid, at.entry, end.xid)

@@ -44,6 +44,7 @@ PROBLEM_OF_FIELD: dict[str, Any] = {
     },
 }
 EVERYWHERE = {400, 401, 403, 406, 429, 500, 503}
+WITH_OLD_CURSORS = ("/api/v1/changes/", "/api/v1/contacts/")
 WRITES = {409, 413, 415, 422}
 
 
@@ -63,7 +64,7 @@ def _statuses(path: str, method: str, operation: dict[str, Any]) -> set[int]:
     found = set(EVERYWHERE)
     if "{" in path:
         found.add(404)
-    if path.startswith(("/api/v1/contacts/{", "/api/v1/changes/")):
+    if path.startswith("/api/v1/contacts/{") or (path in WITH_OLD_CURSORS and method == "get"):
         found.add(410)
     if method != "get":
         found |= WRITES

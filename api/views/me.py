@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -35,7 +37,7 @@ class MeView(ApiView):
         examples=[EXAMPLE],
     )
     def get(self, request: Request) -> Response:
-        user = request.user
+        user: Any = request.user
         told = {
             "id": user.pk,
             "username": user.get_username(),
