@@ -146,7 +146,7 @@ class ContactEdit(Body):
 
 
 class Transition(Body):
-    to = OneOf(choices=LeadStatus.values, help_text="One of the contact's `allowed_transitions`.")
+    to = OneOf(choices=LeadStatus.choices, help_text="One of the contact's `allowed_transitions`.")
     reason = _reason()
 
 

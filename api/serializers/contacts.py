@@ -15,8 +15,6 @@ from contacts.lead_views import WINDOW, is_aside
 from contacts.models import Contact, LeadStatus
 from contacts.models.contact import ALLOWED_MOVES
 
-STATUS = {"type": "string", "enum": LeadStatus.values}
-
 
 class NextFollowUp(serializers.Serializer[Any]):
     """What is planned next for a contact."""
@@ -68,7 +66,7 @@ class ContactSerializer(Shown):
         now: datetime = self.context.get("now") or timezone.now()
         return now
 
-    @extend_schema_field({"type": "array", "items": STATUS})
+    @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(choices=LeadStatus.choices)))
     def get_allowed_transitions(self, lead: Contact) -> list[str]:
         return moves(lead)
 

@@ -11,8 +11,6 @@ from api.serializers.shown import Shown
 from contacts.members import name_of
 from contacts.models import CustomField, Membership, PhoneNumber, Role, Tag, Workspace
 
-_ROLE = {"type": "string", "enum": Role.values}
-
 
 class WorkspaceSerializer(Shown):
     role = serializers.SerializerMethodField(help_text="What the token's user is there.")
@@ -28,7 +26,7 @@ class WorkspaceSerializer(Shown):
         )  # fmt: skip
         read_only_fields = fields
 
-    @extend_schema_field(_ROLE)
+    @extend_schema_field(serializers.ChoiceField(choices=Role.choices))
     def get_role(self, workspace: Workspace) -> str:
         return str(self.context["rights"].places[workspace.pk].role)
 
