@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from api.problems import invalid_header, stale
 
 # A proxy that compresses an answer makes its tag a weak one.
-_TAG = re.compile(r'(?:W/)?"([^"\x00-\x20\x7f]*)"')
+_TAG = re.compile(r'(?:W/)?"([!#-~]*)"')
 
 
 def check_match(request: Request, version: str) -> None:

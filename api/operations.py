@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
 from api.bodies import Body
+from api.examples import ANSWERS, REQUESTS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -86,17 +87,28 @@ class ResourceSchema(AutoSchema):
         return {of.status: good}
 
     def get_override_parameters(self) -> Any:
-        of = self.of
+        of, one = self.of, "{id}" in self.path
         if self.method == "GET":
-            return [_fields(of.gives)] if hasattr(of.gives, "names") else []
-        return [IF_MATCH] if of.matches and "{id}" in self.path else []
+            return [*([ID] if one else ()), _fields(of.gives)]
+        return [*([ID] if one else ()), *([IF_MATCH] if of.matches and one else ())]
+
+    def get_examples(self) -> list[OpenApiExample]:
+        of, found = self.of, []
+        if of.takes in REQUESTS:
+            found.append(OpenApiExample("What to send", value=REQUESTS[of.takes], request_only=True))
+        if of.gives in ANSWERS:
+            value = ANSWERS[of.gives]
+            found.append(OpenApiExample("What is answered", value=value, response_only=True))
+        return found
 
 
 GOOD = {200: "As it is now.", 201: "It is made.", 204: "It is gone."}
 
+ID = OpenApiParameter("id", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, OpenApiParameter.PATH)
+
 IF_MATCH = OpenApiParameter(
     "If-Match",
-    str,
+    {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'},
     OpenApiParameter.HEADER,
     description="The `ETag` that you read, with its quotes: where somebody changed it since, nothing happens (412).",
 )

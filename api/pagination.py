@@ -92,6 +92,7 @@ class ById(BasePagination):
                 "next": {
                     "type": ["string", "null"],
                     "format": "uri",
+                    "example": None,
                     "description": "The address of the next page; null after the last one.",
                 },
                 "results": schema,

@@ -10,7 +10,7 @@ from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from api.serializers.shown import Shown, version_of
+from api.serializers.shown import Details, Shown, version_of
 from contacts.lead_views import WINDOW, is_aside
 from contacts.models import Contact, LeadStatus
 from contacts.models.contact import ALLOWED_MOVES
@@ -25,6 +25,8 @@ class NextFollowUp(serializers.Serializer[Any]):
 
 
 class ContactSerializer(Shown):
+    """One person in one workspace: what the admin calls a lead."""
+
     allowed_transitions = serializers.SerializerMethodField(help_text="Where it may go from its status.")
     awaiting_reply = serializers.BooleanField(
         read_only=True, help_text="The customer wrote last, and nobody put it aside."
@@ -45,7 +47,10 @@ class ContactSerializer(Shown):
         help_text="Put aside until then, or until the customer writes; null if it is not."
     )
     next_follow_up = serializers.SerializerMethodField(help_text="The follow-up that is planned, if any.")
-    metadata = serializers.JSONField(read_only=True, help_text="The workspace's custom fields, by key.")
+    email = serializers.CharField(read_only=True, help_text="Empty where nobody typed one.")
+    first_touch = Details(read_only=True, help_text="The first ad or post that led the person here.")
+    last_touch = Details(read_only=True, help_text="The newest ad or post that led the person here.")
+    metadata = Details(read_only=True, help_text="The workspace's custom fields, by key.")
     version = serializers.SerializerMethodField(
         help_text="Another one whenever somebody types something: for `If-Match`. As the header `ETag` has it."
     )

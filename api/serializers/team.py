@@ -13,6 +13,8 @@ from contacts.models import CustomField, Membership, PhoneNumber, Role, Tag, Wor
 
 
 class WorkspaceSerializer(Shown):
+    """A team with its own contacts."""
+
     role = serializers.SerializerMethodField(help_text="What the token's user is there.")
     business_hours = serializers.SerializerMethodField(
         help_text="From Monday on: opening and closing in the workspace's time zone, null where it is closed."

@@ -96,7 +96,7 @@ class TagViews(Listed):
         tag = arranging.add_tag(asked["workspace"], " ".join(asked["name"].split()))
         return self.answer(tag, 201)
 
-    @operation("Delete a tag", status=204)
+    @operation("Delete a tag", status=204, matches=False)
     def destroy(self, request: Request, pk: str) -> Response:
         """For owners of the workspace. Contacts lose it, too: it stays in their histories."""
         tag = self.row(pk)
