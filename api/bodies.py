@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.core.validators import RegexValidator
 from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
@@ -32,7 +34,7 @@ class Body(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
-class StrictBodies(OpenApiSerializerExtension):
+class StrictBodies(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
     """Says so in the schema."""
 
     target_class = Body
@@ -45,7 +47,12 @@ class StrictBodies(OpenApiSerializerExtension):
 
 
 class Words(serializers.CharField):
-    """A text, and no number that could be read as one."""
+    """A text, and no number that could be read as one. Spaces alone are none, unless it may be empty."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not self.allow_blank:
+            self.validators.append(RegexValidator(r"\S", "This field may not be blank.", "blank"))
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -88,13 +95,18 @@ class OneOf(serializers.ChoiceField):
 
 def _reason() -> Words:
     return Words(
-        required=False, allow_blank=True, default="", max_length=LONGEST_REASON, help_text="Why; the history keeps it."
+        required=False,
+        allow_blank=True,
+        default="",
+        max_length=LONGEST_REASON,
+        help_text="Why; the history keeps it.",
     )
 
 
-def _tag_names() -> serializers.ListField:
-    name = Words(max_length=LONGEST_TAG)
-    return serializers.ListField(child=name, min_length=1, max_length=MOST_TAGS)
+def _tags(**more: Any) -> serializers.ListField:
+    no_comma = RegexValidator(r"^[^,]*$", "A tag has no comma: commas stand between tags.")
+    tag = Words(max_length=LONGEST_TAG, validators=[no_comma])
+    return serializers.ListField(child=tag, max_length=MOST_TAGS, **more)
 
 
 _NAME: dict[str, Any] = {"required": False, "allow_blank": True, "max_length": 255}
@@ -115,9 +127,14 @@ class NewContact(Body):
     name = Words(**_NAME)
     email = Words(**_EMAIL)
     lead_score = WholeNumber(**_SCORE)
-    tags = serializers.ListField(
-        child=Words(max_length=LONGEST_TAG), required=False, max_length=MOST_TAGS
-    )
+    tags = _tags(required=False)
+
+
+@extend_schema_field(
+    {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
+)
+class CustomValues(serializers.DictField):
+    """What each takes, its custom field says (contacts.lead_fields)."""
 
 
 class ContactEdit(Body):
@@ -126,8 +143,8 @@ class ContactEdit(Body):
     name = Words(**_NAME)
     email = Words(**_EMAIL)
     lead_score = WholeNumber(**_SCORE)
-    metadata = serializers.DictField(
-        child=serializers.JSONField(),
+    metadata = CustomValues(
+        child=serializers.JSONField(allow_null=True),
         required=False,
         help_text="Custom fields of the workspace, by key; null empties one. Those not named stay.",
     )
@@ -142,38 +159,54 @@ class ContactEdit(Body):
 
 
 class Transition(Body):
-    to = OneOf(choices=LeadStatus.values, help_text="One of the contact's `allowed_transitions`.")
+    """Where the contact goes."""
+
+    to = OneOf(choices=LeadStatus.choices, help_text="One of the contact's `allowed_transitions`.")
     reason = _reason()
 
 
 class Assignment(Body):
+    """Whose the contact becomes."""
+
     owner = Id(allow_null=True, help_text="A user, as `/members/` has them; null for nobody.")
     reason = _reason()
 
 
 class Tagging(Body):
-    names = _tag_names()
+    """Tags, in any case."""
+
+    tags = _tags(min_length=1)
 
 
 class NoteText(Body):
+    """The whole text of a note."""
+
     text = Words(max_length=LONGEST_NOTE, help_text="Mentions of colleagues, like @name, tell them.")
 
 
 class Plan(Body):
+    """When to turn to the contact next."""
+
     due_at = Moment(help_text="In the future, at most five years ahead.")
     remark = Words(required=False, allow_blank=True, default="", max_length=LONGEST_REMARK)
 
 
 class PlanEdit(Body):
+    """What is not named stays."""
+
     due_at = Moment(required=False)
     remark = Words(required=False, allow_blank=True, max_length=LONGEST_REMARK)
 
 
 class Snooze(Body):
+    """Until when it is put aside."""
+
     until = Moment(help_text="In the future, at most five years ahead.")
 
 
 class Reason(Body):
+    """Why, if you like."""
+
     reason = _reason()
 
 
@@ -182,9 +215,13 @@ class Nothing(Body):
 
 
 class MergeWith(Body):
+    """The other contact."""
+
     other = Id(help_text="The contact that is the same person, of the same workspace.")
 
 
 class NewTag(Body):
+    """A tag for all to choose from."""
+
     workspace = Id(help_text="Where the token's user is an owner.")
     name = Words(max_length=LONGEST_TAG)

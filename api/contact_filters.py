@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from api.filters import Narrowed
 from api.parameters import Id, Moment, OneOf, Pattern, Text, YesNo, after, before
+from api.problems import invalid_parameter
 from contacts import lead_views, narrowing, news
 from contacts.lead_search import matching
 from contacts.lead_views import VIEWS, Leads
@@ -32,18 +34,12 @@ class ContactFilters(Narrowed):
     number = Id(None, "With a conversation on this number (its `id`).", method="with_number")
     view = OneOf(None, "As this tab of the list in the admin.", VIEWS, method="in_view")
     awaiting_reply = YesNo(None, "The customer wrote last, and nobody put it aside.", method="by_condition")
-    needs_follow_up = YesNo(
-        None, "Open, and nobody wrote for the workspace's period.", method="by_condition"
-    )
-    window_open = YesNo(
-        None, "The customer's last message is less than 24 hours old.", method="by_condition"
-    )
+    needs_follow_up = YesNo(None, "Open, and nobody wrote for the workspace's period.", method="by_condition")
+    window_open = YesNo(None, "The customer's last message is less than 24 hours old.", method="by_condition")
     needs_human = YesNo(
         None, "An automation asked for somebody, and nobody has taken care.", method="by_condition"
     )
-    wrote_again = YesNo(
-        None, "Archived or converted, and the customer wrote since.", method="by_condition"
-    )
+    wrote_again = YesNo(None, "Archived or converted, and the customer wrote since.", method="by_condition")
     unread = YesNo(None, "The customer wrote more than the team has read.", method="by_condition")
     follow_up_due = YesNo(None, "A follow-up is due by now.", method="by_condition")
     snoozed = YesNo(None, "Put aside until a date, or until the customer writes.", method="by_condition")
@@ -100,12 +96,13 @@ class ContactFilters(Narrowed):
         try:
             changed = news.changed_since(value, kind=news.Kind.CONTACT, workspaces=self.workspaces)
         except news.TooOld as error:
-            raise self.refusal("updated_since", "It goes further back than the log of changes: list all.") from error
+            said = f"{error} For what changed before, list all, without `updated_since`."
+            raise invalid_parameter("updated_since", said, code="too_old") from error
         return leads.filter(pk__in=changed)
 
     def like(self, leads: Leads, _name: str, value: str) -> QuerySet[Any]:
         return matching(leads, value, self.workspaces)
 
-    @property
+    @cached_property
     def now(self) -> datetime:
         return timezone.now()

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.problems import invalid_parameter
-from contacts.news import Position
 from django.db.models import QuerySet
 
 from api import cursors
 from api.cursors import Unreadable
 from api.pagination import ById, ids, moment_and_id
+from api.problems import Problem
 from contacts import news
 from contacts.newest_first import newest
+from contacts.news import Position
 
 ACTIVITY, ID = "-last_activity_at", "id"
 FIRST_LAP, SECOND_LAP = 1, 2
@@ -65,11 +65,15 @@ class ContactWalk(ById):
         end = Position(until, 0) if until else news.horizon()
         try:
             changes = news.read_until(
-                end, Position(xid, entry), kind=news.Kind.CONTACT, workspaces=view.workspaces, limit=self.limit
+                end,
+                Position(xid, entry),
+                kind=news.Kind.CONTACT,
+                workspaces=view.workspaces,
+                limit=self.limit,
             )
         except news.TooOld as error:
             said = "This walk began too long ago: what changed since is not kept any more. Begin without a cursor."
-            raise invalid_parameter("cursor", said, code="cursor_too_old") from error
+            raise Problem("cursor-too-old", said) from error
         at = changes.position
         self.next_cursor = (
             None if changes.is_all else cursors.write(ACTIVITY, SECOND_LAP, at.xid, at.entry, end.xid)

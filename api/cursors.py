@@ -56,6 +56,7 @@ def time_of(number: Any) -> datetime | None:
     if number is None:
         return None
     try:
-        return _EPOCH + number * _MICROSECOND
+        at: datetime = _EPOCH + number * _MICROSECOND
+        return at
     except (OverflowError, TypeError) as error:
         raise Unreadable from error

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from api.problems import invalid_parameter
 from django.db.models import Q, QuerySet
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
@@ -18,6 +17,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from api import cursors
 from api.cursors import HIGHEST, Unreadable
+from api.problems import invalid_parameter
 
 DEFAULT_LIMIT, HIGHEST_LIMIT = 50, 200
 
@@ -34,7 +34,7 @@ class ById(BasePagination):
         """What the pages take of an address."""
         return ("limit", "cursor", *(("ordering",) if len(self.orderings) > 1 else ()))
 
-    def paginate_queryset(self, rows: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
+    def paginate_queryset(self, rows: Any, request: Request, view: Any = None) -> list[Any]:
         self.request = request
         self.limit = _limit(request)
         ordering = request.query_params.get("ordering") or self.orderings[0]
@@ -44,7 +44,9 @@ class ById(BasePagination):
             after = self._after(request, ordering)
             found = self.page(rows, ordering, after, view)
         except Unreadable as error:
-            said = "This cursor is none of this list. Begin without one, or take the address in `next` as it is."
+            said = (
+                "This cursor is none of this list. Begin without one, or take the address in `next` as it is."
+            )
             raise invalid_parameter("cursor", said, code="invalid_cursor") from error
         return found
 
@@ -90,6 +92,7 @@ class ById(BasePagination):
                 "next": {
                     "type": ["string", "null"],
                     "format": "uri",
+                    "example": None,
                     "description": "The address of the next page; null after the last one.",
                 },
                 "results": schema,
@@ -103,7 +106,12 @@ class ById(BasePagination):
                 "How many rows a page has at most.",
             ),
             "cursor": (
-                {"type": "string", "minLength": 1, "maxLength": cursors.LONGEST, "pattern": "^[A-Za-z0-9_-]+$"},
+                {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": cursors.LONGEST,
+                    "pattern": "^[A-Za-z0-9_-]+$",
+                },
                 "Where to go on: from `next` of the page before. Nothing to make up or take apart.",
             ),
             "ordering": (
@@ -124,7 +132,7 @@ class NewestFirst(ById):
     """By a time that every row has, newest first."""
 
     field = "received_at"
-    orderings = ("-received_at",)
+    orderings: tuple[str, ...] = ("-received_at",)
 
     def behind(self, rows: QuerySet[Any], ordering: str, after: list[Any] | None) -> QuerySet[Any]:
         if not ordering.startswith("-"):

@@ -86,7 +86,7 @@ def moment_of(text: str) -> datetime:
     raise ValidationError(said, "invalid")
 
 
-class _Parameter(Filter):
+class _Parameter(Filter):  # type: ignore[misc]
     """A filter that tells the schema what it takes and what it is for."""
 
     def __init__(self, column: str | None, about: str, schema: dict[str, Any], **kwargs: Any) -> None:

@@ -59,7 +59,7 @@ KINDS: dict[str, Kind] = {
         Kind("merged-away", 410, "This contact was merged into another",
              "Go on with the contact that `merged_into` names."),
         Kind("cursor-too-old", 410, "What changed since this cursor is not kept any more",
-             "Take a new cursor from /changes/ and list everything again."),
+             "Begin again without a cursor."),
         Kind("rights-changed", 410, "What you see is not what it was",
              "Take a new cursor from /changes/ and list everything again."),
         Kind("stale", 412, "Somebody changed it since you read it",

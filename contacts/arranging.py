@@ -18,16 +18,16 @@ MOST_COUNTED = 1000
 MOST_TAGS = 200
 
 
-def add_tag(workspace: Workspace, name: str) -> Tag:
+def add_tag(workspace_id: int, name: str) -> Tag:
     """Raises `Refused` where the workspace suggests it already, or as many as anybody can choose from."""
-    known = Tag.objects.filter(workspace=workspace)
+    known = Tag.objects.filter(workspace=workspace_id)
     if known.filter(name__iexact=name).exists():
         raise Refused(_("There is this tag already."))
     if known.count() >= MOST_TAGS:
         raise Refused(_("These are as many tags as anybody can choose from."))
     try:
         with transaction.atomic():
-            return Tag.objects.create(workspace=workspace, name=name)
+            return Tag.objects.create(workspace_id=workspace_id, name=name)
     except IntegrityError as error:  # somebody else has just added it
         raise Refused(_("There is this tag already.")) from error
 

@@ -250,7 +250,17 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "api.views.schema.with_idempotency",
+        "api.schema_problems.with_problems",
     ],
+    "ENUM_NAME_OVERRIDES": {
+        "LeadStatus": "contacts.models.LeadStatus",
+        "MessageStatus": "contacts.models.Message.Status",
+        "DeliveryStatus": "kapso_sync.models.WebhookDelivery.Status",
+        "Role": "contacts.models.Role",
+    },
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    # `?fields=` leaves out what was not asked for.
+    "COMPONENT_NO_READ_ONLY_REQUIRED": True,
     "SWAGGER_UI_DIST": "SIDECAR",  # from our own static files: it works offline
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {

@@ -10,12 +10,10 @@ from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from api.serializers.shown import Shown, version_of
+from api.serializers.shown import Details, Shown, version_of
 from contacts.lead_views import WINDOW, is_aside
 from contacts.models import Contact, LeadStatus
 from contacts.models.contact import ALLOWED_MOVES
-
-STATUS = {"type": "string", "enum": LeadStatus.values}
 
 
 class NextFollowUp(serializers.Serializer[Any]):
@@ -27,6 +25,8 @@ class NextFollowUp(serializers.Serializer[Any]):
 
 
 class ContactSerializer(Shown):
+    """One person in one workspace: what the admin calls a lead."""
+
     allowed_transitions = serializers.SerializerMethodField(help_text="Where it may go from its status.")
     awaiting_reply = serializers.BooleanField(
         read_only=True, help_text="The customer wrote last, and nobody put it aside."
@@ -47,7 +47,10 @@ class ContactSerializer(Shown):
         help_text="Put aside until then, or until the customer writes; null if it is not."
     )
     next_follow_up = serializers.SerializerMethodField(help_text="The follow-up that is planned, if any.")
-    metadata = serializers.JSONField(read_only=True, help_text="The workspace's custom fields, by key.")
+    email = serializers.CharField(read_only=True, help_text="Empty where nobody typed one.")
+    first_touch = Details(read_only=True, help_text="The first ad or post that led the person here.")
+    last_touch = Details(read_only=True, help_text="The newest ad or post that led the person here.")
+    metadata = Details(read_only=True, help_text="The workspace's custom fields, by key.")
     version = serializers.SerializerMethodField(
         help_text="Another one whenever somebody types something: for `If-Match`. As the header `ETag` has it."
     )
@@ -68,9 +71,9 @@ class ContactSerializer(Shown):
         now: datetime = self.context.get("now") or timezone.now()
         return now
 
-    @extend_schema_field({"type": "array", "items": STATUS})
+    @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(choices=LeadStatus.choices)))
     def get_allowed_transitions(self, lead: Contact) -> list[str]:
-        return [status.value for status in ALLOWED_MOVES[LeadStatus(lead.lead_status)]]
+        return moves(lead)
 
     def get_window_open(self, lead: Contact) -> bool:
         return lead.last_inbound_at is not None and lead.last_inbound_at > self.now - WINDOW
@@ -88,6 +91,10 @@ class ContactSerializer(Shown):
 
     def get_version(self, lead: Contact) -> str:
         return contact_version(lead)
+
+
+def moves(lead: Contact) -> list[str]:
+    return [status.value for status in ALLOWED_MOVES[LeadStatus(lead.lead_status)]]
 
 
 def contact_version(lead: Contact) -> str:

@@ -7,7 +7,7 @@ from base64 import b64encode
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from api.serializers.shown import Shown
+from api.serializers.shown import Details, Shown
 from kapso_sync.models import WebhookDelivery
 
 _LISTED = (
@@ -17,6 +17,8 @@ _LISTED = (
 
 
 class DeliverySerializer(Shown):
+    """One signed webhook, and what came of it."""
+
     class Meta:
         model = WebhookDelivery
         fields: tuple[str, ...] = _LISTED
@@ -26,7 +28,7 @@ class DeliverySerializer(Shown):
 class WholeDeliverySerializer(DeliverySerializer):
     """With its headers and body, as they came, and the error with its traceback."""
 
-    headers = serializers.JSONField(read_only=True)
+    headers = Details(read_only=True, help_text="Without those that may carry secrets.")
     body = serializers.SerializerMethodField(
         help_text="As it came, byte for byte; empty where retention or an erasure has cleared it."
     )

@@ -7,7 +7,13 @@ import json
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+
+
+@extend_schema_field({"type": ["object", "null"], "additionalProperties": True})
+class Details(serializers.JSONField):
+    """An object whose names are not ours."""
 
 
 class Shown(serializers.ModelSerializer[Any]):

@@ -8,12 +8,14 @@ from typing import Any
 from django.utils import timezone
 from rest_framework import serializers
 
-from api.serializers.shown import Shown
+from api.serializers.shown import Details, Shown
 from contacts.lead_views import WINDOW
 from contacts.models import Conversation, Message
 
 
 class ConversationSerializer(Shown):
+    """The thread of one contact with one number."""
+
     window_open = serializers.SerializerMethodField(
         help_text="WhatsApp takes free text here; else approved templates only."
     )
@@ -38,7 +40,13 @@ class ConversationSerializer(Shown):
 
 
 class MessageSerializer(Shown):
-    payload = serializers.JSONField(read_only=True, help_text="What this type of message has beside its text.")
+    """One message of a thread. Reactions, edits and revokes are messages, too: they act on `target_kapso_id`."""
+
+    payload = serializers.JSONField(
+        read_only=True, help_text="What this type of message has beside its text."
+    )
+
+    referral = Details(read_only=True, help_text="The ad or post that led here.")
 
     class Meta:
         model = Message

@@ -11,10 +11,10 @@ from api.serializers.shown import Shown
 from contacts.members import name_of
 from contacts.models import CustomField, Membership, PhoneNumber, Role, Tag, Workspace
 
-_ROLE = {"type": "string", "enum": Role.values}
-
 
 class WorkspaceSerializer(Shown):
+    """A team with its own contacts."""
+
     role = serializers.SerializerMethodField(help_text="What the token's user is there.")
     business_hours = serializers.SerializerMethodField(
         help_text="From Monday on: opening and closing in the workspace's time zone, null where it is closed."
@@ -28,7 +28,7 @@ class WorkspaceSerializer(Shown):
         )  # fmt: skip
         read_only_fields = fields
 
-    @extend_schema_field(_ROLE)
+    @extend_schema_field(serializers.ChoiceField(choices=Role.choices))
     def get_role(self, workspace: Workspace) -> str:
         return str(self.context["rights"].places[workspace.pk].role)
 
@@ -44,7 +44,8 @@ class WorkspaceSerializer(Shown):
         }
     )
     def get_business_hours(self, workspace: Workspace) -> list[list[str] | None]:
-        return workspace.business_hours
+        hours: list[list[str] | None] = workspace.business_hours
+        return hours
 
 
 class NumberSerializer(Shown):

@@ -13,6 +13,8 @@ _VERSION = "Another one whenever somebody changes it: for `If-Match`. As the hea
 
 
 class NoteSerializer(Shown):
+    """What somebody wrote down about a contact."""
+
     contact = serializers.IntegerField(source="lead_id", read_only=True, help_text=_LIVING)
     version = serializers.SerializerMethodField(help_text=_VERSION)
 
@@ -26,6 +28,8 @@ class NoteSerializer(Shown):
 
 
 class FollowUpSerializer(Shown):
+    """When to turn to a contact, and why. One that is open has no `done_at`."""
+
     contact = serializers.IntegerField(source="lead_id", read_only=True, help_text=_LIVING)
     version = serializers.SerializerMethodField(help_text=_VERSION)
 
@@ -41,6 +45,8 @@ class FollowUpSerializer(Shown):
 
 
 class StatusChangeSerializer(Shown):
+    """Somebody moved a contact from one status to another."""
+
     contact = serializers.IntegerField(source="lead_id", read_only=True, help_text=_LIVING)
 
     class Meta:
@@ -50,6 +56,8 @@ class StatusChangeSerializer(Shown):
 
 
 class MergeSerializer(Shown):
+    """Two contacts turned out to be one person: `merged` lives on in `survivor`."""
+
     class Meta:
         model = ContactMerge
         fields = ("id", "workspace", "survivor", "merged", "by", "at", "undone_at", "undone_by")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -58,6 +58,16 @@ PARAMETERS = [
         description="For how many seconds to wait where there is nothing yet.",
     ),
 ]
+EXAMPLE = OpenApiExample(
+    "A message was erased",
+    value={
+        "results": [{"kind": "message", "id": 48213, "deleted": True, "data": None}],
+        "next_cursor": "WyI4ZjE0ZTQ1ZmNlZWExNjdhIiw3NzE2MDEsMF0",
+        "has_more": False,
+    },
+    response_only=True,
+    status_codes=["200"],
+)
 
 
 class ChangesView(ApiView):
@@ -70,6 +80,7 @@ class ChangesView(ApiView):
         tags=["Changes"],
         parameters=PARAMETERS,
         responses=ChangesPage,
+        examples=[EXAMPLE],
     )
     def get(self, request: Request) -> Response:
         limit = self._number("limit", 1, HIGHEST_LIMIT, DEFAULT_LIMIT)

@@ -19,7 +19,7 @@ class Nowhere(ApiView):
     throttle_classes = ()
     default_response_headers: dict[str, str] = {}  # no method is allowed
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002 - DRF's signature
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> NoReturn:
         self.format_kwarg = None
         if _is_known(with_slash := f"{request.path_info}/"):
             raise not_found(f"Addresses end with a slash: {with_slash}")

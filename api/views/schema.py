@@ -58,7 +58,7 @@ class _Public(ApiView):
 class SchemaView(_Public, SpectacularAPIView):
     renderer_classes = [OpenApiJsonRenderer2, OpenApiYamlRenderer2, OpenApiYamlRenderer]
 
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # noqa: ARG002 - as its parent's
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return Response(schema(), headers={"Cache-Control": "public, max-age=300"})
 
 
@@ -71,7 +71,7 @@ class BearerTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unty
     target_class = "api.authentication.BearerToken"
     name = "token"
 
-    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:  # noqa: ARG002 - its parent's
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {
             "type": "http",
             "scheme": "bearer",

@@ -29,7 +29,7 @@ def tags(request: HttpRequest, pk: int) -> HttpResponse:
     form = TagForm(request.POST or None)
     if form.is_valid():
         try:
-            arranging.add_tag(workspace, form.cleaned_data["name"])
+            arranging.add_tag(workspace.pk, form.cleaned_data["name"])
         except Refused as refusal:
             form.add_error("name", str(refusal))
         else:
