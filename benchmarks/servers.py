@@ -147,10 +147,14 @@ class Server(ABC):
             )
             watchdog = threading.Timer(LONGEST, process.kill)
             watchdog.start()
-            _, status, usage = os.wait4(
-                process.pid, 0
-            )  # the one way to learn the memory of this process alone
-            watchdog.cancel()
+            try:
+                # The one way to learn the memory of this process alone.
+                _, status, usage = os.wait4(process.pid, 0)
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                watchdog.cancel()
             process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise Refused(f"{' '.join(arguments)} of {self.name} failed: see {self.log}")
