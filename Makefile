@@ -54,7 +54,7 @@ chaos: ## kill the server and its database while webhooks arrive, and count what
 
 bench: ## measure leadcrm against the bare limit and the usual way (PART="webhooks lists", SIZE=large for 1M leads)
 	@$(call installed,$(bench_requirements))
-	@$(APART) $(PY) -m benchmarks $(PART) --size $(or $(SIZE),quick)
+	@$(APART) $(PY) -m benchmarks $(PART) --size $(or $(SIZE),quick) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 fmt: ## format the code, and mend what the linter can
 	@$(call installed,$(test_requirements))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import report
@@ -22,8 +24,12 @@ def main(
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="part", help=", ".join(PARTS))
     parser.add_argument("--size", choices=SIZES, default="quick")
+    parser.add_argument(
+        "--rounds", type=int, help="instead of those of the size: one is enough to look around"
+    )
     options = parser.parse_args(arguments)
-    bench = Bench(folder, SIZES[options.size])
+    size = SIZES[options.size]
+    bench = Bench(folder, replace(size, rounds=options.rounds or size.rounds))
     refused = [name for name in options.parts or PARTS if not _measure(bench, name, results)]
     return 1 if refused else 0
 
@@ -48,4 +54,5 @@ def _measure(bench: Bench, name: str, results: Path) -> bool:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and commands end with this, too
     sys.exit(main())

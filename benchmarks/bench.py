@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,9 +46,9 @@ class Bench:
         return Leadcrm(name="leadcrm", cluster=self.cluster, **more)
 
     def traffic(self, count: int, **more: Any) -> Traffic:
-        """Deliveries that nobody has seen."""
+        """Deliveries that nobody has seen, of just now: whoever they are of comes to the top of the list."""
         self.seed += 1
-        return Traffic(seed=self.seed, count=count, **more)
+        return Traffic(seed=self.seed, count=count, at=int(time.time()), **more)
 
 
 def check_rows(server: Server, *sent: list[Delivery], before: Rows | None = None) -> None:

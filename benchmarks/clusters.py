@@ -55,6 +55,14 @@ class Cluster:
             drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
             connection.execute(drop.format(sql.Identifier(database)))
 
+    def drop_all(self, beginning: str) -> None:
+        with self.connect() as connection:
+            found = connection.execute(
+                "SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [beginning]
+            ).fetchall()
+        for (database,) in found:
+            self.drop(database)
+
     def rename(self, database: str, name: str) -> None:
         with self.connect() as connection:
             rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")

@@ -44,7 +44,9 @@ SELECT n + 1, 1, phone, CASE WHEN mark < 0.05 THEN 'Cliente ' || name ELSE name 
     CASE WHEN n % 8 = 5 THEN 'ad-' || n % 40 ELSE 'whatsapp' END,
     last_at, contact_at, inbound_at,
     CASE WHEN share < 0.9 THEN inbound_at END,
-    CASE WHEN lead_status IN ('converted', 'archived') THEN last_at + interval '1 hour' END,
+    CASE WHEN lead_status IN ('converted', 'archived') THEN
+        CASE WHEN n % 20 = 1 THEN first_at - interval '1 hour' ELSE last_at + interval '1 hour' END
+    END,
     CASE WHEN n % 300 = 11 THEN last_at END,
     CASE WHEN n % 300 = 11 THEN current_setting('bench.now')::timestamptz + interval '1 year' END,
     true, first_at

@@ -55,7 +55,7 @@ SIZES = {
             deliveries=(20_000, 200_000),
             long_rounds=1,
             open_seconds=12,
-            repeats=7,
+            repeats=3,
         ),
         Size(
             name="large",
@@ -65,7 +65,7 @@ SIZES = {
             deliveries=(20_000, 200_000),
             long_rounds=5,
             open_seconds=60,
-            repeats=7,
+            repeats=3,
         ),
     )
 }

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from benchmarks.traffic import PATH, SECRET, Rows, Traffic
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120
+LONGEST = 1800.0  # seconds that any command may take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,7 @@ class Server(ABC):
                 stderr=log,
                 check=False,
                 text=True,
+                timeout=LONGEST,
             )
         if done.returncode:
             raise Refused(f"{' '.join(arguments)} of {self.name} failed: see {self.log}")
@@ -142,7 +145,16 @@ class Server(ABC):
                 stdout=log,
                 stderr=log,
             )
-            _, status, usage = os.wait4(process.pid, 0)
+            watchdog = threading.Timer(LONGEST, process.kill)
+            watchdog.start()
+            try:
+                # The one way to learn the memory of this process alone.
+                _, status, usage = os.wait4(process.pid, 0)
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                watchdog.cancel()
             process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise Refused(f"{' '.join(arguments)} of {self.name} failed: see {self.log}")

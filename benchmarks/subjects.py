@@ -70,8 +70,9 @@ class Leadcrm(Server):
     @property
     def migrated(self) -> str:
         """A database with nothing but all migrations and what is furnished, made anew when these have changed."""
-        template = f"leadcrm_{_migrations()}"
+        template = f"migrated_{_migrations()}"
         if not self.cluster.has(template):
+            self.cluster.drop_all("migrated_")
             draft = replace(self, database="being_migrated")
             draft.cluster.create(draft.database)
             draft.make_tables()

@@ -15,7 +15,7 @@ from typing import Any
 SECRET = "bench-secret"  # noqa: S105 - of servers that live for one run, on loopback
 PATH = "/webhooks/kapso/"
 NUMBERS = ("480115511990231", "512340099871245")
-FIRST = 1_781_000_000
+FIRST = 1_781_000_000  # unix seconds
 NEWCOMERS = 5_000_000  # whoever has a higher number is in no data set
 # So many exchanges lie between a message of ours and each of its receipts: in order, some moments apart.
 LAG = 50
@@ -33,6 +33,7 @@ class Traffic:
     people: int = 10_000
     newcomers: bool = True  # every tenth exchange begins with somebody new
     batch: int = 1
+    at: int = FIRST  # when it begins; a hundred exchanges a second follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +138,11 @@ def _person(traffic: Traffic, index: int) -> int:
 def _inbound(traffic: Traffic, index: int) -> dict[str, Any]:
     text = f"Bom dia! Vocês entregam em {PLACES[index % len(PLACES)]}? Pedido {index}"
     kapso = {"direction": "inbound", "status": "received", "processing_status": "pending"}
-    return _message(traffic, index, at=FIRST + index, text=text, who="from", kapso=kapso)
+    return _message(traffic, index, at=traffic.at + index // 100, text=text, who="from", kapso=kapso)
 
 
 def _outbound(traffic: Traffic, index: int, word: str) -> dict[str, Any]:
-    at = FIRST + index + 30
+    at = traffic.at + index // 100 + 30
     words = RECEIPTS[: RECEIPTS.index(word) + 1]
     kapso = {"direction": "outbound", "status": word, "processing_status": "completed"}
     body = _message(traffic, index, at=at, text=f"Sim! O pedido {index} sai hoje 🚚", who="to", kapso=kapso)

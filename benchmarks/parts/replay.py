@@ -65,6 +65,7 @@ def with_deliveries(bench: Bench, traffic: Traffic) -> Leadcrm:
     server = bench.leadcrm()
     template = f"stored_{traffic.count}_{hashlib.sha256(server.migrated.encode()).hexdigest()[:8]}"
     if not server.cluster.has(template):
+        server.cluster.drop_all(f"stored_{traffic.count}_")
         draft = bench.leadcrm(database="being_stored")
         draft.create_database()
         with draft.connect() as connection:
