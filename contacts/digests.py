@@ -163,7 +163,7 @@ def _written(address: str, rows: Sequence[told.Told], *, more: int) -> EmailMult
     count = len(rows) + more
     subject = ngettext("%d thing to know in leadcrm", "%d things to know in leadcrm", count) % count
     context = {
-        "rows": [(unlinked(row.headline), unlinked(row.text), settings.SITE_URL + row.link) for row in rows],
+        "rows": [(unlinked(row.headline), unlinked(row.text), _address(row)) for row in rows],
         "more": more,
         "all": settings.SITE_URL + reverse("notifications"),
         "preferences": settings.SITE_URL + reverse("preferences"),
@@ -174,6 +174,11 @@ def _written(address: str, rows: Sequence[told.Told], *, more: int) -> EmailMult
     message = EmailMultiAlternatives(subject, plain, to=[address], headers=headers)
     message.attach_alternative(render_to_string("contacts/digest.html", context), "text/html")
     return message
+
+
+def _address(row: told.Told) -> str:
+    """By way of the notification, so that whoever follows it has read it."""
+    return settings.SITE_URL + reverse("notification", args=[row.notification.pk])
 
 
 def unlinked(text: str) -> str:

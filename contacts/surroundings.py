@@ -40,7 +40,13 @@ class Known:
 class Thread:
     pk: int
     number: str
-    handoff_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff:
+    """An automation asked for somebody, and nobody has taken care of it."""
+
+    handoff_at: datetime
     handoff_reason: str
 
 
@@ -52,13 +58,15 @@ class Planned:
 
 @dataclass(slots=True)
 class Surroundings:
-    """`members` are those who may own the lead, one more than `MOST_CHOICES` at most; `threads` the newest first."""
+    """`members` are those who may own the lead, one more than `MOST_CHOICES` at most; `threads` the newest
+    first, and `handoffs` of whatever thread."""
 
     identities: list[Known]
     members: list[Member]
     fields: list[CustomField]
     suggested_tags: list[str]
     threads: list[Thread]
+    handoffs: list[Handoff]
     follow_up: Planned | None
 
 
@@ -77,6 +85,10 @@ def lead_and_surroundings(leads: QuerySet[Contact], pk: int) -> tuple[Contact, S
         fields=[CustomField(workspace_id=lead.workspace_id, **told) for told in lead.extra_fields],
         suggested_tags=list(lead.suggested_tags),
         threads=[_thread(told) for told in lead.newest_threads],
+        handoffs=[
+            Handoff(datetime.fromisoformat(told["handoff_at"]), told["handoff_reason"])
+            for told in lead.open_handoffs
+        ],
         follow_up=Planned(datetime.fromisoformat(follow_up["due_at"]), follow_up["remark"])
         if follow_up
         else None,
@@ -107,7 +119,7 @@ def _time(told: str | None) -> datetime | None:
 
 def _thread(told: dict[str, Any]) -> Thread:
     number = f"+{digits}" if (digits := "".join(filter(str.isdecimal, told["number"]))) else told["number_id"]
-    return Thread(told["id"], number, _time(told["handoff_at"]), told["handoff_reason"])
+    return Thread(told["id"], number)
 
 
 _NAMES = ("id", "first_name", "last_name", "username")
@@ -143,10 +155,16 @@ _SURROUNDINGS = {
                 id="id",
                 number="phone_number__display_phone_number",
                 number_id="phone_number__phone_number_id",
-                handoff_at="handoff_at",
-                handoff_reason="handoff_reason",
             )
         )[:MOST_THREADS]
+    ),
+    "open_handoffs": ArraySubquery(
+        Conversation.objects.filter(contact=OuterRef("pk"), handoff_at__isnull=False)
+        .filter(
+            Q(contact__handoff_cleared_at=None) | Q(handoff_at__gt=F("contact__handoff_cleared_at")),
+        )
+        .order_by("-handoff_at", "pk")
+        .values_list(JSONObject(handoff_at="handoff_at", handoff_reason="handoff_reason"))[:MOST_THREADS]
     ),
     "next_follow_up": Subquery(
         FollowUp.objects.filter(

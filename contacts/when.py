@@ -82,3 +82,12 @@ def is_same(at: datetime | None, seen: str) -> bool:
 def _is_same_minute(at: datetime, shown: datetime) -> bool:
     """A date field shows minutes at best."""
     return shown.second == 0 and at.replace(second=0, microsecond=0) == shown.replace(microsecond=0)
+
+
+def local_text(named: str) -> str:
+    """What a date field shows of the time that it sent: its script names the zone, which such a field does not take."""
+    try:
+        at = parse_datetime(named.strip())
+        return timezone.localtime(at).strftime("%Y-%m-%dT%H:%M") if at and timezone.is_aware(at) else named
+    except (ValueError, OverflowError):
+        return named

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -279,3 +279,16 @@ def test_everybody_is_recorded_as_who_they_are(desk: Client, leads: list[Contact
     confirm(desk, preview(desk, leads, do="assign", owner="me", reason="Mine"))
     rows = LeadChange.objects.values_list("kind", "by", "reason", "after")
     assert set(rows) == {("owner", rep.pk, "Mine", rep.pk)}
+
+
+def test_a_date_that_is_refused_stays_as_it_was_typed(desk: Client, leads: list[Contact]) -> None:
+    for sent, shown in (
+        (
+            "2020-01-01T10:00:00.000Z",
+            timezone.localtime(datetime(2020, 1, 1, 10, tzinfo=UTC)).strftime("%Y-%m-%dT%H:%M"),
+        ),
+        ("2020-01-01T10:00", "2020-01-01T10:00"),
+        ("2020-02-31T10:00Z", "2020-02-31T10:00Z"),
+    ):
+        page = preview(desk, leads, do="follow-up", step="", due=sent)
+        assert f'name="due" value="{shown}"' in page.content.decode()

@@ -179,3 +179,10 @@ def test_deliveries_of_no_workspace_are_for_superusers(ana: Client, cast: Cast) 
     assert FOREIGN not in ana.get(url(WebhookDelivery, "change", nobodys.pk), follow=True).content.decode()
     ana.force_login(User.objects.create_superuser("boss"))
     assert FOREIGN in ana.get(url(WebhookDelivery, "changelist")).content.decode()
+
+
+@pytest.mark.django_db
+def test_lists_have_the_titles_of_the_menu(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("boss"))
+    for address, title in (("contacts/workspace", "Workspaces"), ("auth/user", "Users")):
+        assert client.get(f"/admin/{address}/").context["title"] == title

@@ -14,7 +14,8 @@ from django.core import mail
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.locmem import EmailBackend
 from django.db import connection
-from django.test import override_settings
+from django.test import Client, override_settings
+from django.urls import reverse
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
@@ -85,16 +86,20 @@ def html_of(sent: EmailMultiAlternatives) -> str:
     return str(sent.alternatives[0][0])
 
 
-def test_it_works(ana: User) -> None:
+def test_it_works(ana: User, client: Client) -> None:
     lead = tell(ana)
     assert digests.send_due(MORNING) == 1
     sent = only_mail()
     assert (sent.to, sent.subject) == (["ana@example.com"], "1 thing to know in leadcrm")
-    page = f"https://crm.example.com/admin/contacts/contact/{lead.pk}/change/"
+    link = reverse("notification", args=[Notification.objects.get().pk])
+    page = f"https://crm.example.com{link}"
     assert "\u2068Maria\u2069 is yours now: given to you in turn." in str(sent.body)
     assert page in str(sent.body)
     assert f'href="{page}"' in html_of(sent)
     assert Notification.objects.get().mailed_at == MORNING
+    client.force_login(ana)
+    assert client.get(link).headers["Location"] == reverse("admin:contacts_contact_change", args=[lead.pk])
+    assert Notification.objects.get().read_at is not None
 
 
 # When

@@ -27,8 +27,10 @@ from contacts.models import (
     Membership,
     Message,
     Note,
+    PhoneNumber,
     Workspace,
 )
+from contacts.surroundings import MOST_THREADS
 from contacts.timeline import timeline
 from tests.conftest import Cast, make_cast
 from tests.kapso import body_of, load, sign
@@ -437,6 +439,21 @@ def test_own_notes_can_be_edited_others_read(desk: Client, cast: Cast, ana: User
     assert "&lt;b&gt;mine" in page
     assert f'name="note" value="{mine.pk}"' in page
     assert f'name="note" value="{theirs.pk}"' not in page
+
+
+def test_a_handoff_in_an_old_thread_asks_for_a_human_too(desk: Client, lead: Contact) -> None:
+    for index in range(MOST_THREADS + 2):
+        number = PhoneNumber.objects.create(workspace=lead.workspace, phone_number_id=f"n{index}")
+        Conversation.objects.create(
+            workspace=lead.workspace,
+            contact=lead,
+            phone_number=number,
+            last_message_at=AT - timedelta(days=index),
+        )
+    Conversation.objects.filter(phone_number=number).update(handoff_at=AT, handoff_reason="forgotten")
+    page = html(desk, page_of(lead))
+    assert "Needs a human : forgotten" in plain(page)
+    assert seen_forms(page, "handoff-clear") == 1
 
 
 def test_a_handoff_asks_for_a_human_until_it_is_taken_care_of(desk: Client, lead: Contact) -> None:

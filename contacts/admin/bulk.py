@@ -45,7 +45,7 @@ from contacts.bulk_actions import (
 from contacts.changing import Refused, is_busy, line
 from contacts.later import LONGEST_REMARK
 from contacts.models import BulkChange, Contact, LeadStatus
-from contacts.when import as_json, moment
+from contacts.when import as_json, local_text, moment
 from contacts.work import LONGEST_REASON, clean_tags, may_own
 
 Admin: TypeAlias = "ModelAdmin[Contact]"
@@ -79,7 +79,8 @@ def change(request: HttpRequest, *, admin: Admin) -> HttpResponse:
     if not chosen:
         messages.warning(request, _("Choose leads on the list first."))
         return HttpResponseRedirect(_back(request))
-    context: dict[str, Any] = {"chosen": chosen, "form": request.POST, "error": ""}
+    due = local_text(request.POST.get("due", ""))
+    context: dict[str, Any] = {"chosen": chosen, "form": request.POST, "due": due, "error": ""}
     try:
         action = action_of(request.POST, user_of(request))
         made = bulk.plan(action, chosen, rights=rights_of(request))

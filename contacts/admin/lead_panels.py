@@ -19,7 +19,7 @@ from contacts.models.contact import ALLOWED_MOVES
 from contacts.preview import one_line, shorten
 from contacts.replies import addresses_of
 from contacts.suggesting import suggestions_for
-from contacts.surroundings import MOST_CHOICES, Member, Surroundings, Thread, members_like
+from contacts.surroundings import MOST_CHOICES, Member, Surroundings, members_like
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +73,10 @@ def _head(lead: Contact, surroundings: Surroundings, now: datetime) -> dict[str,
         "status_colour": COLOURS[status],
         "moves": [{"to": to.value, "label": to.label} for to in ALLOWED_MOVES[status]],
         "window": window(lead.last_inbound_at, now),
-        "handoffs": [thread for thread in surroundings.threads if _is_open(thread, lead)],
+        "handoffs": surroundings.handoffs,
         "wrote_again": has_written_again(lead),
         "snoozed_until": lead.snoozed_until if is_aside(lead, now) else None,
     }
-
-
-def _is_open(thread: Thread, lead: Contact) -> bool:
-    cleared = lead.handoff_cleared_at
-    return thread.handoff_at is not None and (cleared is None or thread.handoff_at > cleared)
 
 
 def window(wrote: datetime | None, now: datetime) -> dict[str, Any] | None:

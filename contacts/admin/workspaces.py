@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext_lazy as _
@@ -36,6 +36,11 @@ class WorkspaceAdmin(MemberAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return Workspace.objects.filter(pk__in=list(rights_of(request).workspaces)).order_by("name", "pk")
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, {"title": _("Workspaces")} | (extra_context or {}))
 
     def get_urls(self) -> list[URLPattern]:
         return [*members.PAGES, *arranging.PAGES, *super().get_urls()]
