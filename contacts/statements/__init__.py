@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 from django.db import connection
+from psycopg.rows import dict_row, tuple_row
 
 
 class _PreparedCursor(psycopg.Cursor[Any]):
@@ -26,22 +27,21 @@ def run(statement: str, parameters: Any) -> list[tuple[Any, ...]]:
 
     Like `connection.cursor()`, it is seen by Django's query log and raises Django's database errors.
     """
-    return _run(statement, parameters)[1]
+    return _run(statement, parameters, tuple_row)
 
 
 def run_named(statement: str, parameters: Any) -> list[dict[str, Any]]:
     """As `run`, with each row by its column names."""
-    names, rows = _run(statement, parameters)
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    return _run(statement, parameters, dict_row)
 
 
-def _run(statement: str, parameters: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
+def _run(statement: str, parameters: Any, row_factory: Any) -> list[Any]:
     connection.ensure_connection()
     with connection.wrap_database_errors:
-        prepared = _PreparedCursor(connection.connection)
+        prepared = _PreparedCursor(connection.connection, row_factory=row_factory)
         wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
         with wrap(prepared) as cursor:  # type: ignore[arg-type]
             cursor.execute(statement, parameters)
-            if not cursor.description:
-                return [], []
-            return [column.name for column in cursor.description], list(cursor.fetchall())
+            # Asked of libpq: `description` would make an object for each column, each time.
+            returns_rows = prepared.pgresult is not None and prepared.pgresult.nfields > 0
+            return list(cursor.fetchall()) if returns_rows else []
