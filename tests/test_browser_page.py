@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contacts.models import Contact, Conversation, CustomField, FollowUp, Membership, Message, Note
-from tests.builders import RECEIVED, message
 from tests.conftest import Cast
 from tests.kapso import Kapso
 from tests.test_admin import make_lead, say
 from tests.test_browser import PHONE, browser, fits, page  # noqa: F401 - fixtures
+from tests.test_browser_list import write
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -167,17 +167,15 @@ def test_every_control_of_the_page_has_a_name(page: Page, lead: Contact) -> None
 
 
 def test_a_message_that_comes_while_the_page_is_open_is_shown(
-    page: Page,
+    page: Page,  # noqa: F811
     lead: Contact,
-    kapso: Kapso,  # noqa: F811
+    kapso: Kapso,
 ) -> None:
     talk(lead, 30)
     page.goto(address(lead))
     page.wait_for_selector(".bubble")
     page.fill("textarea[name=text]", "half a no")
-    kapso.post(
-        message("live-1", datetime.now(UTC), phone="51987111222", text="Is it still there?"), event=RECEIVED
-    )
+    write(kapso, lead, "Is it still there?")
     page.wait_for_selector(".bubble .words:has-text('Is it still there?')", timeout=10_000)
     assert (
         page.evaluate("(t => t.scrollHeight - t.scrollTop - t.clientHeight)(document.querySelector('.talk'))")
@@ -187,7 +185,7 @@ def test_a_message_that_comes_while_the_page_is_open_is_shown(
     assert page.inner_text(".lead-talk [role=status]") == "New messages"
     # Whoever reads further up is not moved, but told.
     page.evaluate("document.querySelector('.talk').scrollTop = 0")
-    kapso.post(message("live-2", datetime.now(UTC), phone="51987111222", text="Hello?"), event=RECEIVED)
+    write(kapso, lead, "Hello?")
     page.wait_for_selector(".to-newest:not([hidden])", timeout=10_000)
     assert page.evaluate("document.querySelector('.talk').scrollTop") == 0
     page.click(".to-newest")
