@@ -10,8 +10,10 @@ import pytest
 
 from contacts.models import Contact, Conversation, CustomField, FollowUp, Membership, Message, Note
 from tests.conftest import Cast
+from tests.kapso import Kapso
 from tests.test_admin import make_lead, say
 from tests.test_browser import PHONE, browser, fits, page  # noqa: F401 - fixtures
+from tests.test_browser_list import write
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -162,3 +164,29 @@ def test_every_control_of_the_page_has_a_name(page: Page, lead: Contact) -> None
         """ !(each.labels?.length || each.ariaLabel || each.textContent.trim())).map((each) => each.outerHTML)"""
     )
     assert nameless == []
+
+
+def test_a_message_that_comes_while_the_page_is_open_is_shown(
+    page: Page,  # noqa: F811
+    lead: Contact,
+    kapso: Kapso,
+) -> None:
+    talk(lead, 30)
+    page.goto(address(lead))
+    page.wait_for_selector(".bubble")
+    page.fill("textarea[name=text]", "half a no")
+    write(kapso, lead, "Is it still there?")
+    page.wait_for_selector(".bubble .words:has-text('Is it still there?')", timeout=10_000)
+    assert (
+        page.evaluate("(t => t.scrollHeight - t.scrollTop - t.clientHeight)(document.querySelector('.talk'))")
+        < 60
+    )
+    assert page.input_value("textarea[name=text]") == "half a no"
+    assert page.inner_text(".lead-talk [role=status]") == "New messages"
+    # Whoever reads further up is not moved, but told.
+    page.evaluate("document.querySelector('.talk').scrollTop = 0")
+    write(kapso, lead, "Hello?")
+    page.wait_for_selector(".to-newest:not([hidden])", timeout=10_000)
+    assert page.evaluate("document.querySelector('.talk').scrollTop") == 0
+    page.click(".to-newest")
+    page.wait_for_selector(".to-newest", state="hidden")

@@ -15,8 +15,9 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_safe
 
 from contacts import showing, work
-from contacts.admin import lead_panels
+from contacts.admin import lead_panels, live_talk
 from contacts.admin.tenancy import rights_of
+from contacts.localising import localise
 from contacts.models import Contact, Message
 from contacts.surroundings import Surroundings, lead_and_surroundings, members_like
 from contacts.timeline import Timeline, timeline
@@ -32,9 +33,17 @@ def urls(admin: Admin) -> list[URLPattern]:
         ("<int:pk>/members/", "members", members),
         ("<int:pk>/history/", "history", to_history),
     ]
+    live = _live_view(admin.admin_site.admin_view(partial(newest_messages, admin=admin)))
     return [
-        path(route, admin.admin_site.admin_view(partial(view, admin=admin)), name=f"contacts_contact_{name}")
-        for route, name, view in views
+        path("<int:pk>/live/", live, name="contacts_contact_talk"),
+        *(
+            path(
+                route,
+                admin.admin_site.admin_view(partial(view, admin=admin)),
+                name=f"contacts_contact_{name}",
+            )
+            for route, name, view in views
+        ),
     ]
 
 
@@ -42,7 +51,7 @@ def page(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
     """Opens at the newest messages. Whoever works here has read them now."""
     if not admin.has_view_permission(request):
         raise PermissionDenied
-    found = lead_and_surroundings(_mine(request).living(), pk)
+    found = lead_and_surroundings(live_talk.with_cursor(_mine(request).living()), pk)
     if found is None:
         return _to_survivor(request, pk)
     if request.method not in ("GET", "HEAD"):
@@ -81,6 +90,36 @@ def _first_unread(lead: Contact, talk: Timeline) -> int | None:
         return None
     unread = (entry.pk for entry in talk.entries if entry.is_theirs and entry.at > lead.read_at)
     return next(unread, None)
+
+
+def _live_view(whole: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    @require_safe
+    def live(request: HttpRequest, pk: int) -> HttpResponse:
+        if nothing := live_talk.has_no_news(request, pk):
+            return nothing
+        localise(request)
+        return whole(request, pk)
+
+    live.localises_itself = True  # type: ignore[attr-defined]  # that reads the user, which no news needs not
+    return live
+
+
+@require_safe
+def newest_messages(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:  # noqa: ARG001 - as every view here
+    """The newest messages as they are now, for a page that is open. Whoever works here has read them."""
+    lead: Any = get_object_or_404(live_talk.with_cursor(_mine(request).living()), pk=pk)
+    rights = rights_of(request)
+    context = {
+        "lead": lead,
+        "timeline": timeline(lead),
+        "may_manage": rights.may_manage(lead.workspace_id),
+        "several_numbers": request.GET.get("numbers") == "several",
+    }
+    response = TemplateResponse(request, "contacts/lead/messages.html", context)
+    response["X-Seen"] = lead.talk_cursor or ""
+    if rights.may_work(lead.workspace_id):
+        work.mark_read(lead)
+    return response
 
 
 @require_safe

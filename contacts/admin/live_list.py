@@ -40,7 +40,7 @@ NEWS = """
 
 def cursor_of(user: User) -> str:
     """What was newest in the user's workspaces when the page was made."""
-    return _with_cursor().values_list("cursor", flat=True).get(pk=user.pk) or ""
+    return User.objects.annotate(cursor=_news()).values_list("cursor", flat=True).get(pk=user.pk) or ""
 
 
 def urls(leads: MemberAdmin, shown: Callable[[HttpRequest, Any], dict[str, Any]]) -> list[URLPattern]:
@@ -59,7 +59,7 @@ def urls(leads: MemberAdmin, shown: Callable[[HttpRequest, Any], dict[str, Any]]
     def live_view(request: HttpRequest) -> HttpResponse:
         """Nothing (204), or the list as it is now. Whoever is logged out is sent to log in."""
         seen = request.headers.get("X-Seen")
-        if seen is None or seen != _cursor_of_session(request):
+        if seen is None or seen != cursor_of_session(request, _news()):
             localise(request)
             return whole(request)
         response = HttpResponse(status=204)
@@ -70,10 +70,14 @@ def urls(leads: MemberAdmin, shown: Callable[[HttpRequest, Any], dict[str, Any]]
     return [path("live/", live_view, name="contacts_contact_live")]
 
 
-def _cursor_of_session(request: HttpRequest) -> str | None:
-    """None for whoever has to show first who they are: the admin's own way decides then."""
+def cursor_of_session(request: HttpRequest, news: RawSQL) -> str | None:
+    """What `news` says now, read together with who asks.
+
+    None for whoever has to show first who they are: the admin's own way decides then.
+    """
+    users: Any = User.objects
     user = (
-        _with_cursor()
+        users.annotate(cursor=news)
         .filter(pk=request.session.get(SESSION_KEY), is_active=True, is_staff=True)
         .only("password", "username")
         .first()
@@ -85,5 +89,5 @@ def _cursor_of_session(request: HttpRequest) -> str | None:
     return cursor or ""
 
 
-def _with_cursor() -> Any:
-    return User.objects.annotate(cursor=RawSQL(NEWS, []))  # noqa: S611 - a constant
+def _news() -> RawSQL:
+    return RawSQL(NEWS, [])  # noqa: S611 - a constant

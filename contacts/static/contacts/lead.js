@@ -56,6 +56,84 @@
     seen.observe(link);
   }
 
+  // What the server says of an entry: times are written by admin.js, in the reader's own zone.
+  function said(entry) {
+    return entry.className + entry.innerHTML.replace(/(<time [^>]*?)(?: title="[^"]*")?>[^<]*<\/time>/g, "$1>");
+  }
+
+  // Newest messages as they are now: those that changed are renewed, new ones come where they belong. True if any came.
+  function bringUpToDate(talk, html) {
+    const piece = document.createElement("template");
+    piece.innerHTML = html;
+    talk.querySelector(".talk-empty")?.remove();
+    let former = null;
+    let anyCame = false;
+    for (const newer of piece.content.querySelectorAll("[data-at]")) {
+      const entry = document.getElementById(newer.id);
+      if (!entry) {
+        if (former) former.after(newer);
+        else (talk.querySelector("[data-at]") ? talk.querySelector("[data-at]").before(newer) : talk.append(newer));
+        anyCame = true;
+      } else if (said(entry) !== said(newer)) {
+        const focused = entry.contains(document.activeElement);
+        entry.className = newer.className;
+        entry.replaceChildren(...newer.childNodes);
+        if (focused) talk.focus({ preventScroll: true });
+      }
+      former = entry ?? newer;
+    }
+    window.leadcrm.localise(talk);
+    drawDays(talk);
+    return anyCame;
+  }
+
+  // Asks every few seconds while somebody looks (contacts/admin/live_talk.py), as the list does.
+  function follow(talk) {
+    const PAUSE = 3000;
+    const news = talk.parentElement.querySelector(".to-newest");
+    const status = talk.parentElement.querySelector("[role=status]");
+    let failures = 0;
+    let timer = 0;
+    const isAtEnd = () => talk.scrollHeight - talk.scrollTop - talk.clientHeight < 60;
+    const toEnd = () => (talk.scrollTop = talk.scrollHeight);
+
+    function later() {
+      clearTimeout(timer);
+      if (!document.hidden) timer = setTimeout(ask, Math.min(PAUSE * 2 ** failures, 60000));
+    }
+
+    async function ask() {
+      try {
+        const headers = { "X-Requested-With": "XMLHttpRequest", "X-Seen": talk.dataset.seen };
+        const answer = await fetch(talk.dataset.live, { headers, signal: AbortSignal.timeout(20000) });
+        if (answer.redirected || [403, 404].includes(answer.status)) return; // logged out, or no longer theirs
+        if (!answer.ok) throw new Error(answer.statusText);
+        if (answer.status === 200) show(await answer.text(), answer.headers.get("X-Seen"));
+        failures = 0;
+      } catch {
+        failures += 1;
+      }
+      later();
+    }
+
+    function show(html, seen) {
+      const wasAtEnd = isAtEnd();
+      const anyCame = bringUpToDate(talk, html);
+      talk.dataset.seen = seen;
+      if (wasAtEnd) toEnd();
+      else if (anyCame) news.hidden = false;
+      if (anyCame) status.textContent = news.dataset.words;
+    }
+
+    news.addEventListener("click", () => {
+      toEnd();
+      talk.focus({ preventScroll: true });
+    });
+    talk.addEventListener("scroll", () => isAtEnd() && (news.hidden = true));
+    document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : ask()));
+    later();
+  }
+
   function open(talk) {
     drawDays(talk);
     const wanted = window.location.hash.startsWith("#m") && document.getElementById(window.location.hash.slice(1));
@@ -71,6 +149,7 @@
       setTimeout(() => quoted.classList.remove("shown"), 2000);
     });
     watch(talk);
+    if (talk.dataset.live) follow(talk);
   }
 
   // Two fields may have the name: the date, and the button of a named step, which is last and counts.
