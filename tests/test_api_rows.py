@@ -204,16 +204,9 @@ def test_nobody_sees_anything_of_another_workspace(who: str, lima: Workspace, ri
         if kind not in NOT_ONE_BY_ONE:
             assert api.get(f"{kind}/{pk}/").status == (200 if sees else 404), kind
             assert api.get(f"{kind}/{foreign[kind]}/").status == (200 if who == "superuser" else 404), kind
-        if "workspace" in schema_parameters(kind):
+        if kind != "workspaces":
             rows = api.get(f"{kind}/", workspace=rio.pk).ids
             assert rows == [] or who == "superuser", kind
-
-
-def schema_parameters(kind: str) -> set[str]:
-    from api.views.schema import schema
-
-    told = schema()["paths"][f"/api/v1/{kind}/"]["get"]["parameters"]
-    return {parameter["name"] for parameter in told}
 
 
 def test_nothing_says_a_secret(lima: Workspace) -> None:

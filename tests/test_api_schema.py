@@ -18,6 +18,12 @@ from tests.api import Api, as_role
 from tests.test_admin import make_lead, say
 
 
+@pytest.fixture(autouse=True, scope="module")
+def made_here() -> None:
+    """Other tests have addresses of their own, and the schema is made once per process."""
+    schema.cache_clear()
+
+
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, methods in schema()["paths"].items():
         for method, operation in methods.items():
