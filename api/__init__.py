@@ -19,5 +19,8 @@ What a resource builds on:
 - `api.idempotency`: answers that are kept to be given again.
 - `api.views.schema`: how the description at /api/schema/ is made, once per process, of what is below /api/v1/. Every write
   has the parameter Idempotency-Key there without saying so. `api.problems.as_table()` is for docs/api.md.
-- `tests.api.Program.of(user)`: a program with a token, for tests.
+- `api.views.rows`: `Rows` with `Listed` and `Retrieved`. A resource says what is `visible`, what a page needs beside its own
+  columns (`dressed`), what an edit goes by (`version`), and what it is called; a write is a method with `@operation`, its
+  body a `Body` (`self.body(...)`), its row `self.held(pk)`. Each body and answer has its example in `api.examples`.
+- `tests.api.Program.of(user)`: a program with a token, for tests; `Api(user)`: the same in fewer words.
 """

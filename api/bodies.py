@@ -21,6 +21,11 @@ from contacts.models import LeadStatus
 from contacts.notes import LONGEST as LONGEST_NOTE
 from contacts.work import LONGEST_REASON, LONGEST_TAG, MOST_TAGS
 
+# As the schema says them, too: so they are for other programs' regular expressions as well.
+ANY_TEXT = r"^[^\u0000]*$"
+SOME_TEXT = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+TAG = r"^[^,\u0000]*[^,\s\u0000][^,\u0000]*$"
+
 
 class Body(serializers.Serializer[Any]):
     """What it does not know it refuses, with the way to do it where there is one (`elsewhere`)."""
@@ -49,10 +54,16 @@ class StrictBodies(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
 class Words(serializers.CharField):
     """A text, and no number that could be read as one. Spaces alone are none, unless it may be empty."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, pattern: str | None = None, said: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not self.allow_blank:
-            self.validators.append(RegexValidator(r"\S", "This field may not be blank.", "blank"))
+        if pattern is None:
+            pattern = ANY_TEXT if self.allow_blank else SOME_TEXT
+            said = (
+                "It has a character that no text can have: NUL."
+                if self.allow_blank
+                else "It may not be blank."
+            )
+        self.validators.append(RegexValidator(pattern, said))
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -104,8 +115,7 @@ def _reason() -> Words:
 
 
 def _tags(**more: Any) -> serializers.ListField:
-    no_comma = RegexValidator(r"^[^,]*$", "A tag has no comma: commas stand between tags.")
-    tag = Words(max_length=LONGEST_TAG, validators=[no_comma])
+    tag = Words(max_length=LONGEST_TAG, pattern=TAG, said="A tag is not blank, and has no comma.")
     return serializers.ListField(child=tag, max_length=MOST_TAGS, **more)
 
 
@@ -184,6 +194,14 @@ class NoteText(Body):
     text = Words(max_length=LONGEST_NOTE, help_text="Mentions of colleagues, like @name, tell them.")
 
 
+class NoteEdit(Body):
+    """The whole text of a note."""
+
+    text = Words(
+        required=False, max_length=LONGEST_NOTE, help_text="Mentions of colleagues, like @name, tell them."
+    )
+
+
 class Plan(Body):
     """When to turn to the contact next."""
 
@@ -224,4 +242,4 @@ class NewTag(Body):
     """A tag for all to choose from."""
 
     workspace = Id(help_text="Where the token's user is an owner.")
-    name = Words(max_length=LONGEST_TAG)
+    name = Words(max_length=LONGEST_TAG, pattern=TAG, said="A tag is not blank, and has no comma.")

@@ -209,6 +209,7 @@ REQUESTS: dict[type[bodies.Body], dict[str, Any]] = {
     bodies.Assignment: {"owner": 7, "reason": "Speaks Quechua"},
     bodies.Tagging: {"tags": ["vip"]},
     bodies.NoteText: {"text": "Wants the blue one. @luis has the prices."},
+    bodies.NoteEdit: {"text": "Wants the green one."},
     bodies.Plan: {"due_at": "2026-06-12T14:00:00Z", "remark": "Ask about the blue one"},
     bodies.PlanEdit: {"due_at": "2026-06-15T14:00:00Z"},
     bodies.Snooze: {"until": "2026-06-15T14:00:00Z"},

@@ -20,6 +20,7 @@ from api.cursors import HIGHEST
 
 # PostgreSQL and Python agree on these years, in any time zone.
 EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+NO_NUL = r"^[^\u0000]*$"
 ID = {"type": "integer", "format": "int64", "minimum": 1, "maximum": HIGHEST}
 
 
@@ -121,7 +122,7 @@ class Text(_Parameter):
     field_class = forms.CharField
 
     def __init__(self, column: str | None, about: str, longest: int, **kwargs: Any) -> None:
-        schema = {"type": "string", "minLength": 1, "maxLength": longest}
+        schema = {"type": "string", "minLength": 1, "maxLength": longest, "pattern": NO_NUL}
         super().__init__(column, about, schema, max_length=longest, strip=False, **kwargs)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
-from django.db.models.functions import JSONObject
+from django.db.models import BooleanField, Case, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce, JSONObject
+from django.db.models.lookups import GreaterThan
 
-from contacts.lead_views import awaits_reply, is_overdue
+from contacts.lead_views import BEFORE_ALL, awaits_reply, is_overdue
 from contacts.models import Contact, Conversation, FollowUp
 
 
@@ -17,7 +18,7 @@ def with_standing(leads: QuerySet[Any], now: datetime) -> QuerySet[Any]:
     standing: QuerySet[Any] = leads.annotate(
         awaiting_reply=_whether(awaits_reply(now)),
         needs_follow_up=_whether(is_overdue(now)),
-        needs_human=_whether(Exists(_hand_offs())),
+        needs_human=_whether(_asks_for_somebody()),
         next_follow_up=Subquery(_next_follow_up()),
     )
     return standing
@@ -28,10 +29,11 @@ def _whether(condition: Any) -> Case:
     return Case(When(condition, then=Value(True)), default=Value(False), output_field=BooleanField())
 
 
-def _hand_offs() -> QuerySet[Conversation]:
-    cleared = F("contact__handoff_cleared_at")
-    unattended = Q(contact__handoff_cleared_at=None) | Q(handoff_at__gt=cleared)
-    return Conversation.objects.filter(unattended, contact=OuterRef("pk"), handoff_at__isnull=False)
+def _asks_for_somebody() -> GreaterThan:
+    """The newest hand-off came after what somebody took care of. (An EXISTS would be hashed, out of all threads.)"""
+    asked = Conversation.objects.filter(contact=OuterRef("pk"), handoff_at__isnull=False)
+    newest = Subquery(asked.order_by("-handoff_at").values("handoff_at")[:1])
+    return GreaterThan(newest, Coalesce("handoff_cleared_at", BEFORE_ALL))
 
 
 def _next_follow_up() -> QuerySet[FollowUp, Any]:

@@ -41,7 +41,7 @@ Leads: TypeAlias = QuerySet[Contact]
 WINDOW = timedelta(hours=24)
 CLOSING = timedelta(hours=2)
 
-_BEFORE_ALL = Value(datetime(1970, 1, 1, tzinfo=UTC), output_field=DateTimeField())
+BEFORE_ALL = Value(datetime(1970, 1, 1, tzinfo=UTC), output_field=DateTimeField())
 
 
 def awaiting_reply(leads: Leads, now: datetime) -> Leads:
@@ -143,7 +143,7 @@ def waiting_since() -> Coalesce:
         Message.objects.filter(contact=OuterRef("pk"), direction=Message.Direction.INBOUND)
         .exclude(message_type__in=NOT_A_TURN)
         .exclude(status=Message.Status.FAILED)
-        .filter(sent_at__gt=Coalesce(OuterRef("last_contact_at"), _BEFORE_ALL))
+        .filter(sent_at__gt=Coalesce(OuterRef("last_contact_at"), BEFORE_ALL))
         .order_by("sent_at")
     )
     return Coalesce(Subquery(unanswered.values("sent_at")[:1]), F("last_inbound_at"))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from contacts import merging, work
-from contacts.models import Change, ChangesKept, Contact, Conversation, PhoneNumber, Workspace
+from contacts.models import Change, ChangesKept, Contact, Conversation, FollowUp, PhoneNumber, Workspace
 from tests.api import WHO, Api, as_role, somebody
 from tests.test_admin import make_lead, say
 
@@ -291,3 +294,34 @@ def test_a_page_takes_as_many_queries_whatever_is_in_it(
         fill(count)
         with django_assert_num_queries(expected):
             assert len(agent.get("contacts/", **parameters).results) == shown
+
+
+def test_a_page_reads_no_more_than_its_rows_however_many_threads_there_are(
+    agent: Api, lima: Workspace
+) -> None:
+    leads = Contact.objects.bulk_create(
+        Contact(workspace=lima, name=f"{n}", last_activity_at=NOW - timedelta(minutes=n)) for n in range(2000)
+    )
+    number = lima.phone_numbers.get()
+    Conversation.objects.bulk_create(
+        Conversation(workspace=lima, contact=lead, phone_number=number) for lead in leads
+    )
+    FollowUp.objects.bulk_create(FollowUp(workspace=lima, contact=lead, due_at=NOW) for lead in leads)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE contacts_contact, contacts_conversation, contacts_followup")
+        with CaptureQueriesContext(connection) as asked:
+            agent.get("contacts/", limit=10)
+        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + asked.captured_queries[-1]["sql"])
+        (plan,) = cursor.fetchone()[0]
+    read = [
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        for node in nodes(plan["Plan"])
+        if "Relation Name" in node
+    ]
+    assert max(read) <= 11
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from nodes(inner)

@@ -6,10 +6,12 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
+from rest_framework.request import Request
 
 from api.filters import Narrowed
 from api.pagination import NewestFirst
 from api.parameters import Id, OneOf, Text, YesNo, after, before
+from api.problems import invalid_parameter
 from api.serializers.talk import ConversationSerializer, MessageSerializer
 from api.views.rows import Listed, Retrieved
 from contacts.lead_views import WINDOW
@@ -58,7 +60,15 @@ class MessagePages(NewestFirst):
         "By `id` (in the order in which they were stored) each message comes exactly once. `-sent_at`, newest first, is "
         "for the messages of one `contact` or `conversation`."
     )
-    needs_one_of = ("contact", "conversation")
+
+    def paginate_queryset(self, rows: Any, request: Request, view: Any = None) -> list[Any]:
+        """Of a whole workspace they have no index in that order."""
+        given = request.query_params
+        if given.get("ordering") == "-sent_at" and not {"contact", "conversation"} & set(given):
+            raise invalid_parameter(
+                "ordering", "-sent_at is for the messages of one contact or conversation."
+            )
+        return super().paginate_queryset(rows, request, view)
 
 
 class ConversationViews(Listed, Retrieved):

@@ -11,7 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.bodies import NoteText, Nothing, PlanEdit
+from api.bodies import NoteEdit, Nothing, PlanEdit
 from api.filters import Narrowed
 from api.operations import operation
 from api.parameters import Id, OneOf, YesNo, after, before
@@ -86,12 +86,12 @@ class NoteViews(Listed, Retrieved):
     def version(self, row: Note) -> str:
         return note_version(row)
 
-    @operation("Change a note", takes=NoteText, gives=NoteSerializer)
+    @operation("Change a note", takes=NoteEdit, gives=NoteSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
         """By who wrote it, and by nobody else."""
-        asked, note = self.body(NoteText), self.own(pk)
+        asked, note = self.body(NoteEdit), self.own(pk)
         with refusals("text"):
-            work.edit_note(note, asked["text"], by=self.user)
+            work.edit_note(note, asked.get("text", note.text), by=self.user)
         return self.shown(pk)
 
     @operation("Delete a note", status=204)
