@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import openpyxl
@@ -12,7 +13,7 @@ from django.contrib.auth.models import User
 from contacts.lead_import import running, uploading
 from contacts.models import Import, ImportRow, Workspace
 
-Line = list[Any]
+Line = Sequence[Any]
 
 
 def as_csv(*lines: Line, encoding: str = "utf-8", delimiter: str = ",") -> bytes:

@@ -398,7 +398,11 @@ def test_imported_people_are_who_writes_later(transactional_db: None) -> None:
 
 @pytest.mark.parametrize("fmt", ["csv", "xlsx"])
 def test_both_formats_say_the_same(shop: Shop, ana: User, fmt: str) -> None:
-    lines = [["Teléfono", "Nombre", "Puntos"], [51911110001, "José", 4], ["+51 911 110 002", "Ana", 5.0]]
+    lines: list[list[Any]] = [
+        ["Teléfono", "Nombre", "Puntos"],
+        [51911110001, "José", 4],
+        ["+51 911 110 002", "Ana", 5.0],
+    ]
     made = imported(shop.workspace, ana, as_csv(*lines) if fmt == "csv" else as_xlsx(*lines), name=f"x.{fmt}")
     assert made.counts == {"new": 2}
     assert list(Contact.objects.order_by("pk").values_list("phone", "name", "lead_score")) == [

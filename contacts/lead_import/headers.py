@@ -61,8 +61,9 @@ _NAMES = {
         "source", "lead source", "origin", "channel", "origen", "fuente", "canal", "procedencia", "origem", "fonte",
     ),
 }  # fmt: skip
-# What an export of ours says and an import never takes.
+# What a file of ours says and an import never takes.
 _OURS = {
+    "row", "outcome", "why", "fila", "resultado", "linha",
     "id", "workspace", "username", "kapso name", "last activity at", "last contact at", "last inbound at", "created at",
 }  # fmt: skip
 _FIELD_OF = {name: field for field, names in _NAMES.items() for name in names}
@@ -95,8 +96,10 @@ def guess(header: Sequence[str], fields: Iterable[CustomField]) -> list[str]:
 
 def duplicates(header: Sequence[str]) -> list[str]:
     """Titles that several columns have."""
-    words = [plain(title) for title in header]
-    return list(dict.fromkeys(t for t, w in zip(header, words, strict=True) if w and words.count(w) > 1))
+    titles = dict[str, list[str]]()
+    for title in header:
+        titles.setdefault(plain(title), []).append(title)
+    return [same[0] for words, same in titles.items() if words and len(same) > 1]
 
 
 def column_name(index: int) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from io import TextIOWrapper
 from typing import BinaryIO
@@ -112,24 +113,31 @@ def _delimiter(text: str) -> str:
     )
 
 
-def rows(file: BinaryIO, reading: Reading) -> Iterator[tuple[int, list[str]]]:
+def rows(file: BinaryIO, reading: Reading) -> Generator[tuple[int, list[str]], None, None]:
     """Each row that is not empty, with its number as spreadsheets count; the first one is the header."""
     file.seek(0)
     found = workbook.rows(file, reading.sheet) if reading.kind == "xlsx" else _csv(file, reading)
     width = None
-    for count, (number, cells) in enumerate(found):
-        if count > MOST_ROWS:
-            raise Wrong("too_many_rows", most=MOST_ROWS)
-        if len(cells) > MOST_COLUMNS and any(cells[MOST_COLUMNS:]):
-            raise Wrong("too_many_columns", row=number, most=MOST_COLUMNS)
-        texts = [without_apostrophe(storable(cell).strip()) for cell in cells[:MOST_COLUMNS]]
-        while texts and not texts[-1] and (width is None or len(texts) > width):
-            texts.pop()
-        width = width if width is not None else len(texts)
-        yield number, texts + [""] * (width - len(texts))
+    with closing(found):
+        for count, (number, cells) in enumerate(found):
+            if count > MOST_ROWS:
+                raise Wrong("too_many_rows", most=MOST_ROWS)
+            texts = _texts(number, cells, width)
+            width = width if width is not None else len(texts)
+            yield number, texts + [""] * (width - len(texts))
 
 
-def _csv(file: BinaryIO, reading: Reading) -> Iterator[tuple[int, list[str]]]:
+def _texts(number: int, cells: list[str], width: int | None) -> list[str]:
+    """Without what is empty beyond the header's columns."""
+    if len(cells) > MOST_COLUMNS and any(cells[MOST_COLUMNS:]):
+        raise Wrong("too_many_columns", row=number, most=MOST_COLUMNS)
+    texts = [without_apostrophe(storable(cell).strip()) for cell in cells[:MOST_COLUMNS]]
+    while texts and not texts[-1] and (width is None or len(texts) > width):
+        texts.pop()
+    return texts
+
+
+def _csv(file: BinaryIO, reading: Reading) -> Generator[tuple[int, list[str]], None, None]:
     encoding = "utf-8-sig" if reading.encoding == "utf-8" else reading.encoding
     text = TextIOWrapper(file, encoding=encoding, newline="")
     number = 0

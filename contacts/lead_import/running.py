@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from itertools import islice
 from tempfile import TemporaryFile
@@ -115,7 +115,7 @@ class _Rows:
     def __init__(self, made: Import) -> None:
         self._made = made
         self._file: BinaryIO | None = None
-        self._rows: Iterator[tuple[int, list[str]]] | None = None
+        self._rows: Generator[tuple[int, list[str]], None, None] | None = None
 
     def __enter__(self) -> _Rows:
         return self
@@ -125,7 +125,7 @@ class _Rows:
 
     def forget(self) -> None:
         if self._rows is not None:
-            self._rows.close()  # type: ignore[attr-defined]
+            self._rows.close()
         if self._file is not None:
             self._file.close()
         self._rows = self._file = None
@@ -136,11 +136,11 @@ class _Rows:
             self._rows = self._below_header(after)
         return list(islice(self._rows, READ_AT_ONCE))
 
-    def _below_header(self, after: int) -> Iterator[tuple[int, list[str]]]:
+    def _below_header(self, after: int) -> Generator[tuple[int, list[str]], None, None]:
         assert self._file is not None  # noqa: S101 - tells mypy
-        found = reading.rows(self._file, Reading(**self._made.reading))
-        next(found, None)
-        yield from ((number, cells) for number, cells in found if number > after)
+        with closing(reading.rows(self._file, Reading(**self._made.reading))) as found:
+            next(found, None)
+            yield from ((number, cells) for number, cells in found if number > after)
 
 
 def copied(made: Import) -> BinaryIO:
@@ -276,6 +276,16 @@ def undo(made: Import) -> bool:
         row.counts, row.upto = kept, BEYOND_ALL_ROWS
         row.save()
     return True
+
+
+def drop(made: Import) -> bool:
+    """Forget a file that was not imported."""
+    with _held(made, State.UPLOADED, State.CHECKED, State.FAILED) as row:
+        if row is not None:
+            ImportRow.objects.filter(of=row).delete()
+            ImportPiece.objects.filter(of=row).delete()
+            row.delete()
+    return row is not None
 
 
 def _begin(row: Import, state: str) -> None:

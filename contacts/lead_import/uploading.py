@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from tempfile import TemporaryFile
@@ -63,9 +64,8 @@ def _store(made: Import, file: BinaryIO) -> None:
 
 def sample(file: BinaryIO, told: Reading) -> Sample:
     """Raises `Wrong`."""
-    rows: Iterator[tuple[int, list[str]]] = reading.rows(file, told)
-    found = [cells for _, cells in islice(rows, SAMPLE + 1)]
-    rows.close()  # type: ignore[attr-defined]
+    with closing(reading.rows(file, told)) as rows:
+        found = [cells for _, cells in islice(rows, SAMPLE + 1)]
     if not found:
         raise Wrong("empty")
     if len(found) == 1:

@@ -25,6 +25,13 @@ WORDS: dict[str, Any] = {
     "encoding": _("From row %(row)s on the text is not %(encoding)s. Choose another encoding."),
     "csv": _("Row %(row)s cannot be read: %(problem)s. Look for a quotation mark that is never closed."),
     "broken": _("The file could not be read to its end. Upload it again."),
+    # Of what was chosen
+    "choose_file": _("Choose a file."),
+    "choose_workspace": _("Choose the workspace that the leads are for."),
+    "twice": _("Two columns fill “%(field)s”. Choose one of them."),
+    "no_key": _(
+        "Say which column has the phone, the e-mail or the WhatsApp user ID: by a name alone nobody is found again."
+    ),
     # Of a row: refused
     "cells": _(
         "It has %(cells)s cells, the header has %(columns)s. Put quotation marks around texts that contain the separator."

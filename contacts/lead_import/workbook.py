@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import date, datetime, time
 from typing import Any, BinaryIO
 
@@ -47,7 +47,7 @@ def sheets(file: BinaryIO) -> list[str]:
         book.close()
 
 
-def rows(file: BinaryIO, sheet: str) -> Iterator[tuple[int, list[str]]]:
+def rows(file: BinaryIO, sheet: str) -> Generator[tuple[int, list[str]], None, None]:
     book = _open(file)
     try:
         if sheet not in book.sheetnames:
