@@ -18,6 +18,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from procrastinate.exceptions import AlreadyEnqueued
@@ -102,7 +103,7 @@ def _index(request: HttpRequest, page: Callable[..., HttpResponse]) -> HttpRespo
         imports=Paginator(imports, PER_PAGE).get_page(request.GET.get("page")),
         error=error,
         most_mb=MOST_BYTES // 1024 // 1024,
-        most_rows=MOST_ROWS,
+        most_rows=number_format(MOST_ROWS, use_l10n=True, force_grouping=True),
     )
     response.status_code = status
     return response

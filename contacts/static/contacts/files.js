@@ -5,10 +5,12 @@
     const select = document.querySelector("select[data-countries]");
     if (select && Intl.DisplayNames) {
       const names = new Intl.DisplayNames([document.documentElement.lang || "en"], { type: "region" });
+      const chosen = select.value;
       const [none, ...options] = select.options;
       for (const option of options) option.text = `${names.of(option.value) || option.value} ${option.text.split(" ")[1]}`;
       options.sort((one, other) => one.text.localeCompare(other.text));
       select.replaceChildren(none, ...options);
+      select.value = chosen;
     }
     for (const form of document.querySelectorAll("form[data-busy]")) {
       form.addEventListener("submit", () => {
