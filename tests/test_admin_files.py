@@ -61,20 +61,20 @@ def test_from_the_file_to_the_leads(shop: Shop, desk: Client) -> None:
         "country": "PE",
         "existing": "fill",
     }
-    page = desk.post(at(made, "do/check/"), columns, follow=True).content.decode()
+    page = desk.post(at(made, "begin/check/"), columns, follow=True).content.decode()
     assert "The file is being read" in page
     assert not Contact.objects.exists()
     run(made)
     page = desk.get(at(made)).content.decode()
     assert "“nonsense” is not a phone number: it has letters in it." in page
     assert not Contact.objects.exists()
-    desk.post(at(made, "do/start/"))
+    desk.post(at(made, "begin/start/"))
     run(made)
     page = desk.get(at(made, "?outcome=new")).content.decode()
     lead = Contact.objects.get()
     assert f'href="/admin/contacts/contact/{lead.pk}/change/"' in page
     assert (lead.email, lead.source) == ("a@x.test", "import")
-    desk.post(at(made, "do/undo/"))
+    desk.post(at(made, "begin/undo/"))
     run(made)
     assert not Contact.objects.exists()
     assert "The import was undone" in desk.get(at(made)).content.decode()
@@ -159,7 +159,7 @@ def test_what_is_chosen_must_make_sense(shop: Shop, ana: User, desk: Client) -> 
     made = upload(shop.workspace, ana, FILE)
 
     def said(**columns: str) -> str:
-        return str(desk.post(at(made, "do/check/"), columns, follow=True).content.decode())
+        return str(desk.post(at(made, "begin/check/"), columns, follow=True).content.decode())
 
     assert "Two columns fill “Phone”." in said(column_0="phone", column_1="phone")
     assert "by a name alone nobody is found again" in said(column_1="name")
@@ -171,7 +171,7 @@ def test_the_encoding_can_be_corrected(shop: Shop, ana: User, desk: Client) -> N
     file = as_csv(["phone", "name"], ["51911110001", "Núñez"], encoding="cp850")
     made = upload(shop.workspace, ana, file)
     assert "Núñez" not in desk.get(at(made)).content.decode()
-    page = desk.post(at(made, "do/look/"), {"encoding": "cp850"}, follow=True).content.decode()
+    page = desk.post(at(made, "begin/look/"), {"encoding": "cp850"}, follow=True).content.decode()
     assert "Núñez" in page
 
 
@@ -189,7 +189,7 @@ def test_only_who_manages_imports(shop: Shop, ana: User, role: str, status: int)
         wanted = 200 if role == "stranger" and not page else status
         assert desk.get(IMPORTS + page.format(pk=made.pk)).status_code == wanted, page
     if status != 200:
-        assert desk.post(at(made, "do/start/")).status_code == status
+        assert desk.post(at(made, "begin/start/")).status_code == status
         made.refresh_from_db()
         assert made.state == "checked"
         if role == "stranger":
@@ -197,8 +197,8 @@ def test_only_who_manages_imports(shop: Shop, ana: User, role: str, status: int)
         else:
             assert send(desk, FILE).status_code == 403
         assert Import.objects.count() == 1
-    assert desk.post(at(made, "do/nonsense/")).status_code == (404 if status == 200 else status)
-    assert desk.get(at(made, "do/start/")).status_code == 405
+    assert desk.post(at(made, "begin/nonsense/")).status_code == (404 if status == 200 else status)
+    assert desk.get(at(made, "begin/start/")).status_code == 405
 
 
 def test_a_page_of_rows_takes_the_same_queries_whatever_is_on_it(shop: Shop, ana: User, desk: Client) -> None:
@@ -237,7 +237,7 @@ def test_files_and_rows_are_kept_for_two_weeks(shop: Shop, ana: User, desk: Clie
 
 def test_a_file_is_deleted_before_it_is_imported_only(shop: Shop, ana: User, desk: Client) -> None:
     made, done = checked(shop.workspace, ana, FILE), imported(shop.workspace, ana, FILE)
-    desk.post(at(made, "do/delete/"))
-    page = desk.post(at(done, "do/delete/"), follow=True).content.decode()
+    desk.post(at(made, "begin/delete/"))
+    page = desk.post(at(done, "begin/delete/"), follow=True).content.decode()
     assert "not possible any more" in page
     assert list(Import.objects.all()) == [done]

@@ -110,9 +110,6 @@ def test_progress_shows_and_moves_by_itself(
     monkeypatch.setattr("contacts.admin.importing.SLICE", 0)
     monkeypatch.setattr("contacts.lead_import.running.CHECK_AT_ONCE", 10)
     lines = [[f"5191122{n:04}", f"N{n}"] for n in range(60)]
-    page.on("response", lambda r: print("HTTP", r.request.method, r.status, r.url))
-    page.on("console", lambda r: print("CONSOLE", r.text))
-    page.on("pageerror", lambda r: print("ERR", r, getattr(r,"stack","")))
     page.goto(IMPORTS)
     page.set_input_files(
         "#import-file",
@@ -120,7 +117,6 @@ def test_progress_shows_and_moves_by_itself(
     )
     page.get_by_role("button", name="Upload").click()
     page.get_by_role("button", name="Check every row").click()
-    page.wait_for_timeout(2000); print("STATE1", page.text_content("#content h2"), page.evaluate("performance.getEntriesByType(\"navigation\")[0].toJSON()")); page.reload(); page.wait_for_timeout(1000); print("STATE2", page.text_content("#content")[:600])
     page.get_by_text("of 60 rows").wait_for()
     page.screenshot(path=shots / "progress.png")
     page.get_by_text("What would become of each row").wait_for()

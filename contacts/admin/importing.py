@@ -1,6 +1,6 @@
 """The pages of an import: upload, columns, check, progress, result. For those who manage the workspace.
 
-What an import is at decides what its page shows. Whatever begins something is a POST to `<import>/do/<what>/`.
+What an import is at decides what its page shows. Whatever begins something is a POST to `<import>/begin/<what>/`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def urls(leads: MemberAdmin) -> list[URLPattern]:
     return [
         path("imports/", view(index), name="contacts_contact_imports"),
         path("imports/<int:pk>/", view(one), name="contacts_contact_import"),
-        path("imports/<int:pk>/do/<slug:what>/", view(do), name="contacts_contact_import_do"),
+        path("imports/<int:pk>/begin/<slug:what>/", view(do), name="contacts_contact_import_do"),
         path("imports/<int:pk>/progress/", view(progress), name="contacts_contact_import_progress"),
         path("imports/<int:pk>/rows.csv", view(rows_file), name="contacts_contact_import_rows"),
     ]
