@@ -15,6 +15,7 @@ from contacts.lead_import.planning import Known
 from contacts.lead_import.words import Wrong
 from contacts.models import Contact, Import
 from contacts.phone_forms import forms
+from contacts.shadow import plan_for_few_rows
 from contacts.statements import import_leads as sql
 from contacts.statements import run
 
@@ -40,6 +41,7 @@ class People:
     def load(cls, made: Import, batch: Mapping[int, Said], *, is_check: bool) -> People:
         """Unless it is a check, the leads are locked until the transaction ends."""
         people = cls()
+        plan_for_few_rows()  # the tables grow while it goes on: no plan must rest on how small they were
         asked = _asked(batch.values())
         at = {"workspace": made.workspace_id, "of": made.pk, "before": min(batch, default=0)}
         found = run(sql.MATCH, at | asked)

@@ -66,6 +66,8 @@ class Planned:
     changes: dict[str, list[Any]] = field(default_factory=dict)
     why: Told | None = None
     notes: list[Told] = field(default_factory=list)
+    # Of the `ImportRow`.
+    pk: int | None = None
 
     @property
     def told(self) -> dict[str, Any]:

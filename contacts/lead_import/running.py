@@ -158,6 +158,8 @@ def _read(made: Import, rows: _Rows) -> None:
         if not made.rows:
             raise Wrong("header_only")
         made.is_read, made.upto = True, 0
+        with connection.cursor() as cursor:  # so many rows at once: the planner has to know
+            cursor.execute("ANALYZE contacts_importrow")
         return
     with connection.cursor() as cursor, cursor.copy(COPY) as copy:
         for number, cells in batch:
@@ -180,7 +182,7 @@ def _check(made: Import) -> None:
         made.state = State.CHECKED
         return
     planned, after = trying.plan(made, rows, is_check=True)
-    writing.record(made, planned, after)
+    writing.record(planned, after)
     _count(made, [row.outcome for row in planned], rows[-1].number)
 
 
@@ -193,7 +195,7 @@ def _import(made: Import) -> None:
     people.lock_alone([made.workspace_id])
     planned, _ = trying.plan(made, rows, is_check=False)
     writing.write(made, planned)
-    writing.record(made, planned)
+    writing.record(planned)
     _count(made, [row.outcome for row in planned], rows[-1].number)
 
 

@@ -21,17 +21,18 @@ def plan(made: Import, rows: Iterable[ImportRow], *, is_check: bool) -> tuple[li
     said = dict[int, dict[str, Any]]()
     planned = list[Planned]()
     refused = dict[int, Planned]()
-    numbers = []
+    numbers = dict[int, int]()
     for row in rows:
-        numbers.append(row.number)
+        numbers[row.number] = row.pk
         try:
             said[row.number] = values_of(row.cells, context)
         except Wrong as wrong:
             refused[row.number] = Planned(row.number, Outcome.REFUSED, why=wrong.told)
     people = People.load(made, said, is_check=is_check)
     after = After()
-    for number in numbers:
+    for number, pk in numbers.items():
         one = refused.get(number) or _plan(said[number], number, people, made.existing)
+        one.pk = pk
         planned.append(one)
         if is_check and one.known and one.outcome != Outcome.REFUSED:
             after[number] = one.known.as_json()

@@ -19,6 +19,7 @@ from contacts.lead_import.headers import CUSTOM
 from contacts.lead_import.planning import IDS, Outcome
 from contacts.lead_import.writing import KINDS
 from contacts.models import Contact, Identity, Import, ImportRow, LeadChange
+from contacts.shadow import plan_for_few_rows
 from contacts.statements import import_leads as sql
 from contacts.statements import run
 
@@ -34,6 +35,7 @@ def can_undo(made: Import) -> bool:
 
 def take_back(made: Import, rows: Sequence[ImportRow]) -> dict[str, int]:
     """Take these rows back, the last first; says how many leads were deleted, given back and left."""
+    plan_for_few_rows()
     leads = Contact.objects.filter(pk__in=[row.contact_id for row in rows], merged_into=None)
     locked: Any = leads.select_for_update(of=("self",)).order_by("pk")
     known = {lead.pk: lead for lead in locked}

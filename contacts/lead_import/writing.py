@@ -45,14 +45,14 @@ def write(made: Import, planned: Sequence[Planned]) -> None:
     )
 
 
-def record(made: Import, planned: Sequence[Planned], after: dict[int, dict[str, Any]] | None = None) -> None:
+def record(planned: Sequence[Planned], after: dict[int, dict[str, Any]] | None = None) -> None:
     """What becomes of each row. `after`: what each row's person has by then, while the file is checked."""
     rows = [_row(row, (after or {}).get(row.number)) for row in planned]
-    run(sql.RECORD_ROWS, {"of": made.pk, "rows": as_json(rows)})
+    run(sql.RECORD_ROWS, {"rows": as_json(rows)})
 
 
 def _row(row: Planned, after: dict[str, Any] | None) -> dict[str, Any]:
-    told = {"number": row.number, "outcome": row.outcome, "told": row.told}
+    told = {"id": row.pk, "outcome": row.outcome, "told": row.told}
     if row.known is None or row.outcome == Outcome.REFUSED:
         return told
     if after is None:

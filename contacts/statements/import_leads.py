@@ -4,12 +4,16 @@ from __future__ import annotations
 
 # Who has, or ever had, these phones and user ids; and up to two who have each of these e-mails: two are several.
 MATCH = """
-SELECT i.kind, i.value, i.contact_id FROM contacts_identity i
-WHERE i.workspace_id = %(workspace)s AND i.contact_id IS NOT NULL
-  AND (i.kind = 'phone' AND i.value = ANY(%(phones)s::text[]) OR i.kind = 'user' AND i.value = ANY(%(users)s::text[]))
+SELECT i.kind, i.value, i.contact_id FROM unnest(%(phones)s::text[]) AS asked (phone)
+JOIN contacts_identity i ON i.workspace_id = %(workspace)s AND i.kind = 'phone' AND i.value = asked.phone
+WHERE i.contact_id IS NOT NULL
 UNION ALL
-SELECT 'phone', c.phone, COALESCE(c.merged_into_id, c.id) FROM contacts_contact c
-WHERE c.workspace_id = %(workspace)s AND c.phone = ANY(%(phones)s::text[])
+SELECT i.kind, i.value, i.contact_id FROM unnest(%(users)s::text[]) AS asked (user_id)
+JOIN contacts_identity i ON i.workspace_id = %(workspace)s AND i.kind = 'user' AND i.value = asked.user_id
+WHERE i.contact_id IS NOT NULL
+UNION ALL
+SELECT 'phone', c.phone, COALESCE(c.merged_into_id, c.id) FROM unnest(%(phones)s::text[]) AS asked (phone)
+JOIN contacts_contact c ON c.workspace_id = %(workspace)s AND c.phone = asked.phone
 UNION ALL
 SELECT 'email', asked.email, same.id FROM unnest(%(emails)s::text[]) AS asked (email)
 CROSS JOIN LATERAL (
@@ -61,8 +65,8 @@ UPDATE contacts_importrow r SET
     outcome = row.outcome, told = row.told, phone = row.phone, user_id = row.user_id, email = row.email,
     person = COALESCE(row.person, ''), after = row.after, contact_id = row.contact
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS row (
-    number int, outcome text, told jsonb, phone text, user_id text, email text, person text, after jsonb, contact bigint)
-WHERE r.of_id = %(of)s AND r.number = row.number
+    id bigint, outcome text, told jsonb, phone text, user_id text, email text, person text, after jsonb, contact bigint)
+WHERE r.id = row.id
 """
 
 # Taking an import back: whoever it made and nobody has had to do with since. What people or messages hang on a lead
