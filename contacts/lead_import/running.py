@@ -37,6 +37,8 @@ READ_AT_ONCE, CHECK_AT_ONCE = 2000, 500
 WRITE_AT_ONCE = 200
 # So often in a row a batch may be disturbed by others.
 MOST_TRIES = 5
+# The rows with which the planner is told how large the tables are by now.
+ANALYZED_AT = (2, 2_000, 20_000, 200_000)
 BEYOND_ALL_ROWS = 2**31 - 1
 
 logger = logging.getLogger(__name__)
@@ -158,8 +160,7 @@ def _read(made: Import, rows: _Rows) -> None:
         if not made.rows:
             raise Wrong("header_only")
         made.is_read, made.upto = True, 0
-        with connection.cursor() as cursor:  # so many rows at once: the planner has to know
-            cursor.execute("ANALYZE contacts_importrow")
+        _analyze("contacts_importrow")
         return
     with connection.cursor() as cursor, cursor.copy(COPY) as copy:
         for number, cells in batch:
@@ -196,7 +197,15 @@ def _import(made: Import) -> None:
     planned, _ = trying.plan(made, rows, is_check=False)
     writing.write(made, planned)
     writing.record(planned)
+    if any(made.upto < mark <= rows[-1].number for mark in ANALYZED_AT):
+        _analyze("contacts_contact, contacts_identity, contacts_importrow")
     _count(made, [row.outcome for row in planned], rows[-1].number)
+
+
+def _analyze(tables: str) -> None:
+    """So many rows so fast: until PostgreSQL finds out by itself, it would take the tables for empty."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {tables}")
 
 
 def _undo(made: Import) -> None:
