@@ -16,7 +16,7 @@ from datetime import datetime
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import ngettext
 
@@ -26,10 +26,12 @@ from contacts.models import (
     Contact,
     Conversation,
     Identity,
+    ImportRow,
     KapsoSession,
     Message,
     Workspace,
 )
+from contacts.phone_forms import forms
 from contacts.refresh import refresh
 from contacts.statements import erase_person as sql
 from contacts.statements import run
@@ -226,6 +228,7 @@ def _delete_the_person(person: Person) -> None:
     """Also what hangs on their rows by a foreign key that cascades: status changes, merges, dismissals."""
     theirs = [held.id for held in person.identities if held.is_theirs_alone]
     Identity.objects.filter(pk__in=theirs).delete()
+    _forget_in_files(person)
     left = Identity.objects.filter(workspace=person.workspace_id)
     left.filter(contact__in=person.rows).update(contact=None)
     left.filter(home__in=person.rows).update(home=F("contact"))
@@ -235,3 +238,10 @@ def _delete_the_person(person: Person) -> None:
     rows = Contact.objects.filter(pk__in=person.rows)
     rows.update(merged_into=None)
     rows.delete()
+
+
+def _forget_in_files(person: Person) -> None:
+    """Rows of files that people import, and what they were checked for; what was imported goes with the lead."""
+    phones = {form for phone in person.phones for form in forms(phone)}
+    named = Q(phone__in=phones) | Q(user_id__in=person.users)
+    ImportRow.objects.filter(named, of__workspace=person.workspace_id).delete()

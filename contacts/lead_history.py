@@ -109,6 +109,14 @@ def _note_deleted(data: dict[str, Any]) -> str:
     return _("Deleted a note of %(when)s") % {"when": _when(data["before"])}
 
 
+def _import(data: dict[str, Any]) -> str:
+    told = data["after"] if isinstance(data["after"], dict) else {}
+    return _("Imported from %(file)s, row %(row)s") % {
+        "file": _quoted(str(told.get("file", "?"))),
+        "row": told.get("row", "?"),
+    }
+
+
 def _merge(data: dict[str, Any]) -> str:
     return _("Merged with %(name)s") % {"name": _quoted(data["name"] or _("another lead"))}
 
@@ -159,4 +167,5 @@ WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     LeadChange.Kind.SNOOZE: _snooze,
     LeadChange.Kind.HANDOFF: _handoff,
     LeadChange.Kind.NOTE: _note_deleted,
+    LeadChange.Kind.IMPORT: _import,
 }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from contacts import digests, in_turn, notifying, old_news
+from contacts.lead_import import running
 
 
 @app.periodic(cron="* * * * *")
@@ -33,3 +36,18 @@ def forget_old_notifications(timestamp: int) -> None:  # noqa: ARG001 - as above
 @app.task(queueing_lock="forget_old_changes")
 def forget_old_changes(timestamp: int) -> None:  # noqa: ARG001 - as above
     old_news.forget(timezone.now())
+
+
+@app.periodic(cron="* * * * * */10")
+@app.task(queueing_lock="go_on_with_imports")
+def go_on_with_imports(timestamp: int) -> None:  # noqa: ARG001 - as above
+    """Until nothing is due, but not for ever: the next turn is seconds away."""
+    end = time.monotonic() + 300
+    while time.monotonic() < end and running.go_on(seconds=300):
+        pass
+
+
+@app.periodic(cron="53 3 * * *")
+@app.task(queueing_lock="forget_old_imports")
+def forget_old_imports(timestamp: int) -> None:  # noqa: ARG001 - as above
+    running.forget_old(timezone.now())

@@ -304,8 +304,10 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "leadcrm.admin.dashboard",
     "GLOBAL_CALLBACK": "leadcrm.welcome.every_page",
-    "STYLES": [_asset(f"{name}.css") for name in ("admin", "list", "work", "told", "start", "people")],
-    "SCRIPTS": [_asset(f"{name}.js") for name in ("zone", "admin", "list", "work", "keys", "told")],
+    "STYLES": [
+        _asset(f"{name}.css") for name in ("admin", "list", "work", "told", "start", "people", "files")
+    ],
+    "SCRIPTS": [_asset(f"{name}.js") for name in ("zone", "admin", "list", "work", "keys", "told", "files")],
     "ACCOUNT": {
         "navigation": [
             {"title": _("Preferences"), "link": reverse_lazy("preferences")},

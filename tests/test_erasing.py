@@ -30,6 +30,8 @@ from contacts.models import (
     Conversation,
     FollowUp,
     Identity,
+    Import,
+    ImportRow,
     KapsoSession,
     LeadChange,
     MergeDismissal,
@@ -449,6 +451,12 @@ POINTING_AT_A_LEAD: dict[str, Callable[[Contact, Contact], Any]] = {
     ),
     "contacts.Notification.contact": lambda lead, _: Notification.objects.create(
         workspace=lead.workspace, contact=lead, user=User.objects.create(username="told"), kind="assigned"
+    ),
+    "contacts.ImportRow.contact": lambda lead, _: ImportRow.objects.create(
+        of=Import.objects.create(workspace=lead.workspace, file_name="x.csv"),
+        contact=lead,
+        number=2,
+        cells=["x"],
     ),
     "contacts.StatusChange.contact": lambda lead, _: lead.change_status("qualified", by=None),
     "contacts.ContactMerge.survivor": lambda lead, other: ContactMerge.objects.create(

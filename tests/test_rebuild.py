@@ -34,6 +34,7 @@ CRM_TABLES = [
     "contacts_notification",
     "contacts_contactmerge",
     "contacts_mergedismissal",
+    "contacts_importrow",
     "contacts_contact",
 ]
 

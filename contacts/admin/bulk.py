@@ -262,6 +262,8 @@ def undo(request: HttpRequest, pk: int, *, admin: Admin) -> HttpResponse:
     """What the change was, and its undo."""
     rights, by = rights_of(request), user_of(request)
     made = get_object_or_404(bulk.seen_by(by, rights).select_related("by", "workspace"), pk=pk)
+    if made.action["do"] not in ACTIONS:  # an import: it has a page of its own
+        return HttpResponseRedirect(reverse("admin:contacts_contact_import", args=[made.action["import"]]))
     if request.method == "POST":
         return _taken_back(request, made)
     return _page(

@@ -14,7 +14,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from contacts import lead_views
-from contacts.admin import live_list, saved_filters
+from contacts.admin import exporting, live_list, saved_filters
 from contacts.admin.lead_choices import NEWEST_OF_EACH
 from contacts.admin.lead_filters import PARAMETERS, LeadFilter, query_of
 from contacts.admin.tenancy import CappedList, rights_of, user_of, workspaces_of
@@ -116,6 +116,8 @@ def shown_around(request: HttpRequest, leads: LeadList) -> dict[str, Any]:
         "kept_by_search": _others(request, "q"),
         "kept_by_filters": [(name, value) for name, value in _others(request) if name in ("view", "q")],
         "live": reverse("admin:contacts_contact_live"),
+        "exported": query_of(request.GET),
+        **exporting.shown(request),
         **saved,
     }
 

@@ -11,7 +11,17 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
 from django.utils.translation import gettext_lazy as _
 
-from contacts.admin import bulk, lead_list, lead_page, live_list, merging, saved_filters, working
+from contacts.admin import (
+    bulk,
+    exporting,
+    importing,
+    lead_list,
+    lead_page,
+    live_list,
+    merging,
+    saved_filters,
+    working,
+)
 from contacts.admin.lead_filters import FILTERS
 from contacts.admin.lead_list import LeadList
 from contacts.admin.tenancy import MemberAdmin, rights_of, workspaces_of
@@ -76,7 +86,7 @@ class LeadAdmin(MemberAdmin):
     # The page of one lead
 
     def get_urls(self) -> list[URLPattern]:
-        parts = (lead_page, merging, working, bulk, saved_filters)
+        parts = (lead_page, merging, working, bulk, saved_filters, exporting, importing)
         live = live_list.urls(self, lead_list.shown)
         return [*(url for part in parts for url in part.urls(self)), *live, *super().get_urls()]
 

@@ -13,6 +13,7 @@ from contacts.models.contact import (
 )
 from contacts.models.conversation import AutomationEvent, Conversation, KapsoSession
 from contacts.models.identity import Identity, IdentityLink, ProfileFact
+from contacts.models.imports import Import, ImportPiece, ImportRow
 from contacts.models.message import Message, MessageReceipt
 from contacts.models.team import CustomField, Invitation, Notification, Preferences, SavedFilter, Tag
 from contacts.models.tombstone import Tombstone
@@ -31,6 +32,9 @@ __all__ = [
     "FollowUp",
     "Identity",
     "IdentityLink",
+    "Import",
+    "ImportPiece",
+    "ImportRow",
     "Invitation",
     "KapsoSession",
     "LeadChange",

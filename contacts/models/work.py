@@ -108,6 +108,9 @@ class LeadChange(models.Model):
         SNOOZE = "snooze", _("Put aside")
         HANDOFF = "handoff", _("Needs a human")
         NOTE = "note", _("Note deleted")
+        PHONE = "phone", _("Phone")
+        USER_ID = "user_id", _("WhatsApp user ID")
+        IMPORT = "import", _("Imported")
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, db_index=False, related_name="+")
     contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="changes", db_index=False)
