@@ -49,6 +49,16 @@ class Connection:
         _, _, length = head.lower().partition(b"content-length:")
         return int(head[9:12]) if len(body) >= int(length.split(b"\r\n", 1)[0]) else 0
 
+    def ask(self, request: bytes) -> int:
+        """Send it and wait: the status of its answer."""
+        self.send(request, time.perf_counter())
+        while not (status := self.receive()):
+            pass
+        return status
+
+    def close(self) -> None:
+        self.socket.close()
+
 
 def get(address: str, headers: Mapping[str, str]) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -81,7 +91,7 @@ class Run:
         cpu = time.process_time() - cpu
         gc.enable()
         for connection in idle:
-            connection.socket.close()
+            connection.close()
         return self._outcome(took, cpu)
 
     def _send_all(self, selector: selectors.BaseSelector, idle: list[Connection], started: float) -> None:

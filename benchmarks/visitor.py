@@ -89,9 +89,7 @@ def over_http(connection: Connection, address: str, headers: dict[str, str], rep
     took: list[float] = []
     for _ in bounded(repeats):
         started = time.perf_counter()
-        connection.send(get(address, headers), started)
-        while not (status := connection.receive()):
-            pass
+        status = connection.ask(get(address, headers))
         took.append(1000 * (time.perf_counter() - started))
         if status != 200:
             sys.exit(f"{address} was answered {status} over HTTP")

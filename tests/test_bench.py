@@ -19,7 +19,7 @@ from benchmarks.servers import Server
 from benchmarks.traffic import Rows, Traffic, deliveries
 from leadcrm.embedded import server as embedded
 
-SHORT = ["webhooks", "lists", "replay"]
+SHORT = ["webhooks", "replay"]
 OTHERS = [part for part in PARTS if part not in SHORT]
 
 

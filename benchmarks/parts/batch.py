@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from typing import Any
@@ -58,16 +59,13 @@ def _statements(bench: Bench, traffic: Traffic) -> list[float]:
 
 def _count(server: Leadcrm, traffic: Traffic) -> list[float]:
     counts: list[float] = []
-    connection = Connection(server.port)
-    for delivery in deliveries(traffic):
-        size = server.cluster.log.stat().st_size
-        connection.send(delivery.request(), 0.0)
-        while not (status := connection.receive()):
-            pass
-        if status != 200:
-            raise Refused(f"{server.name} answered {status}")
-        time.sleep(0.05)  # what is done after the answer is not the webhook's, but is logged here, too
-        with server.cluster.log.open(errors="replace") as log:
-            log.seek(size)
-            counts.append(float(len(STATEMENT.findall(log.read()))))
+    with contextlib.closing(Connection(server.port)) as connection:
+        for delivery in deliveries(traffic):
+            size = server.cluster.log.stat().st_size
+            if (status := connection.ask(delivery.request())) != 200:
+                raise Refused(f"{server.name} answered {status}")
+            time.sleep(0.05)  # what is done after the answer is not the webhook's, but is logged here, too
+            with server.cluster.log.open(errors="replace") as log:
+                log.seek(size)
+                counts.append(float(len(STATEMENT.findall(log.read()))))
     return counts[len(counts) // 2 :]
