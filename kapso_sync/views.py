@@ -12,7 +12,6 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
 from django.template.response import SimpleTemplateResponse
-from django.urls import reverse
 from django.utils import timezone
 from rest_framework.exceptions import APIException
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -32,6 +31,7 @@ from kapso_sync.signature import BadSignature, SecretUnreadable
 logger = logging.getLogger(__name__)
 
 
+ADDRESS = "/webhooks/kapso/"
 # Where a server that knows turns says how to step aside for others (leadcrm.turns).
 ASIDE = "leadcrm.aside"
 
@@ -126,10 +126,9 @@ def webhooks_first(
     """Middleware: a webhook needs none of those that come after this one. It has no session, no user, no language, and
     is trusted for its signature alone, by whatever host name it came."""
     receive: Callable[[HttpRequest], HttpResponse] = KapsoWebhookView.as_view()
-    address = reverse("kapso-webhook")
 
     def answer(request: HttpRequest) -> HttpResponse:
-        if request.path_info != address:
+        if request.path_info != ADDRESS:
             return get_response(request)
         response = receive(request)
         if isinstance(response, SimpleTemplateResponse):

@@ -21,6 +21,9 @@ from tests.test_worker import comes_true
 
 CHANGES = "/api/v1/changes/"
 
+# Transactions of whatever else runs in the same PostgreSQL hold the log back, as they should.
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def desk(transactional_db: None) -> Desk:

@@ -22,6 +22,8 @@ from contacts.models import (
     Conversation,
     FollowUp,
     IdentityLink,
+    Import,
+    ImportRow,
     LeadChange,
     MergeDismissal,
     Message,
@@ -513,6 +515,7 @@ REACHED = {
     "FollowUp.contact": "stays, shown with the survivor",
     "LeadChange.contact": "stays, shown with the survivor",
     "Notification.contact": "stays: an old link leads to the survivor",
+    "ImportRow.contact": "stays: an old link leads to the survivor",
 }
 
 
@@ -558,6 +561,8 @@ def hang_on(lead: Contact, clerk: User) -> None:
     Note.objects.create(workspace=lead.workspace, contact=lead, text="Wants the blue one", by=clerk)
     FollowUp.objects.create(workspace=lead.workspace, contact=lead, due_at=moment(5), by=clerk)
     LeadChange.objects.create(workspace=lead.workspace, contact=lead, kind="name", after="Bea", by=clerk)
+    file = Import.objects.create(workspace=lead.workspace, by=clerk)
+    ImportRow.objects.create(of=file, number=2, cells=["Bea"], contact=lead)
     Notification.objects.create(
         workspace=lead.workspace, contact=lead, user=clerk, kind="assigned", key="b", by=clerk
     )

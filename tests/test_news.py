@@ -17,6 +17,9 @@ from contacts import news, old_news
 from contacts.models import Change, ChangesKept, Contact, Workspace
 from contacts.news import Changed, Kind, News, Position, TooOld
 
+# Transactions of whatever else runs in the same PostgreSQL hold the log back, as they should.
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def workspace(transactional_db: None) -> Workspace:
