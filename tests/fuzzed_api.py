@@ -99,7 +99,7 @@ def _ids() -> dict[str, list[int]]:
         "status-changes": StatusChange, "workspaces": Workspace, "numbers": PhoneNumber, "tags": Tag,
         "custom-fields": CustomField, "deliveries": WebhookDelivery,
     }  # fmt: skip
-    return {name: list(model.objects.values_list("pk", flat=True)) for name, model in models.items()}
+    return {name: list(model._default_manager.values_list("pk", flat=True)) for name, model in models.items()}
 
 
 def fuzz(url: str, token: str, folder: Path, *options: str) -> None:
