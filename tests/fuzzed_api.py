@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from django.contrib.auth.models import User
 
@@ -64,9 +65,14 @@ def _furnish(kapso: Kapso, name: str, number: str) -> Workspace:
     CustomField.objects.create(workspace=workspace, key="city", label=f"{name} city", kind="text")
     for person in range(6):
         phone = f"5198{number[:3]}{person:04}"
-        told = {"phone": phone, "number": number, "name": f"{name} {person}", "text": f"{name} says hello"}
+        told: dict[str, Any] = {
+            "phone": phone,
+            "number": number,
+            "name": f"{name} {person}",
+            "text": f"{name} says hello",
+        }
         assert kapso.post(message(f"{name}-{person}", person, **told), event=RECEIVED).status == 200
-        answer = {"phone": phone, "number": number, "text": f"{name} answers"}
+        answer: dict[str, Any] = {"phone": phone, "number": number, "text": f"{name} answers"}
         assert (
             kapso.post(sent(f"{name}-{person}-a", person + 9, **answer), event="whatsapp.message.sent").status
             == 200
