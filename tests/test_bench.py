@@ -37,6 +37,7 @@ def bench(folder: Path) -> Bench:
     return Bench(folder, SIZES["tiny"])
 
 
+@pytest.mark.prove
 def test_the_main_parts_work(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks, "CONNECTIONS", (8,))
     assert program.main([*SHORT, "--size", "tiny"], folder=folder, results=tmp_path) == 0

@@ -47,7 +47,7 @@ class Direct:
         return results, feed.cursor_of(self.rights, found.position), not found.is_all
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_a_mirror_equals_the_tables(transactional_db: None, seed: int) -> None:
     team = Team.open()
     sources = [Direct(team.manager), Direct(team.agents[0])]
