@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contacts.models import Contact, Conversation, CustomField, FollowUp, Membership, Message, Note
-from tests.builders import RECEIVED, message
 from tests.conftest import Cast
 from tests.kapso import Kapso
 from tests.test_admin import make_lead, say
 from tests.test_browser import PHONE, browser, fits, page  # noqa: F401 - fixtures
+from tests.test_browser_list import write
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -154,6 +154,41 @@ def test_hostile_text_fits_a_phone_and_does_not_run(page: Page, lead: Contact) -
     assert page.evaluate("window.pwned") is None
 
 
+def test_more_messages_than_a_page_that_came_meanwhile_stand_at_the_end(page: Page, lead: Contact) -> None:  # noqa: F811
+    talk(lead, 3)
+    page.goto(address(lead))
+    page.wait_for_selector(".bubble")
+    thread = Conversation.objects.get(contact=lead)
+    Message.objects.bulk_create(
+        Message(
+            workspace=lead.workspace, contact=lead, conversation=thread, phone_number=thread.phone_number,
+            direction="inbound", status="received", content=f"message {n:03}", sent_at=BEGIN + timedelta(hours=n),
+            kapso_message_id=f"w{n}",
+        )
+        for n in range(3, 63)
+    )  # fmt: skip
+    page.wait_for_selector(".bubble:has-text('message 062')")
+    assert numbers(page) == list(range(13, 63))
+    page.evaluate("document.querySelector('.talk').scrollTop = 0")  # those between are one page further up
+    page.wait_for_function("document.querySelectorAll('.bubble').length === 63")
+    assert numbers(page) == list(range(63))
+
+
+def test_a_tick_is_renewed_and_a_late_message_comes_in_its_place(page: Page, lead: Contact) -> None:  # noqa: F811
+    talk(lead, 4)
+    page.goto(address(lead))
+    page.wait_for_selector(".bubble")
+    page.evaluate("window.kept = document.querySelectorAll('.bubble')[0]")
+    Message.objects.filter(kapso_message_id="w1").update(status="failed")
+    say(lead, "message 777", kapso_message_id="late", sent_at=BEGIN + timedelta(hours=2, minutes=30))
+    page.wait_for_selector(".bubble:has-text('message 777')")
+    assert numbers(page) == [0, 1, 2, 777, 3]
+    assert page.locator(".bubble").nth(1).locator(".tick").get_attribute("aria-label") == "Not delivered"
+    assert page.evaluate("window.kept === document.querySelectorAll('.bubble')[0]"), (
+        "what is the same is left alone"
+    )
+
+
 def test_every_control_of_the_page_has_a_name(page: Page, lead: Contact) -> None:  # noqa: F811
     talk(lead, 3)
     Contact.objects.filter(pk=lead.pk).update(tags=["vip"])
@@ -167,27 +202,25 @@ def test_every_control_of_the_page_has_a_name(page: Page, lead: Contact) -> None
 
 
 def test_a_message_that_comes_while_the_page_is_open_is_shown(
-    page: Page,
+    page: Page,  # noqa: F811
     lead: Contact,
-    kapso: Kapso,  # noqa: F811
+    kapso: Kapso,
 ) -> None:
     talk(lead, 30)
     page.goto(address(lead))
     page.wait_for_selector(".bubble")
     page.fill("textarea[name=text]", "half a no")
-    kapso.post(
-        message("live-1", datetime.now(UTC), phone="51987111222", text="Is it still there?"), event=RECEIVED
-    )
+    write(kapso, lead, "Is it still there?")
     page.wait_for_selector(".bubble .words:has-text('Is it still there?')", timeout=10_000)
     assert (
         page.evaluate("(t => t.scrollHeight - t.scrollTop - t.clientHeight)(document.querySelector('.talk'))")
         < 60
     )
     assert page.input_value("textarea[name=text]") == "half a no"
-    assert page.inner_text(".lead-talk [role=status]") == "New messages"
+    page.wait_for_selector(".lead-talk [role=status]:has-text('New messages')", state="attached")
     # Whoever reads further up is not moved, but told.
     page.evaluate("document.querySelector('.talk').scrollTop = 0")
-    kapso.post(message("live-2", datetime.now(UTC), phone="51987111222", text="Hello?"), event=RECEIVED)
+    write(kapso, lead, "Hello?")
     page.wait_for_selector(".to-newest:not([hidden])", timeout=10_000)
     assert page.evaluate("document.querySelector('.talk').scrollTop") == 0
     page.click(".to-newest")

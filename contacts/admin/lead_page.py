@@ -116,7 +116,7 @@ def newest_messages(request: HttpRequest, pk: int, *, admin: Admin) -> HttpRespo
         "several_numbers": request.GET.get("numbers") == "several",
     }
     response = TemplateResponse(request, "contacts/lead/messages.html", context)
-    response["X-Seen"] = lead.talk_cursor or ""
+    response["X-Seen"] = lead.talk_cursor
     if rights.may_work(lead.workspace_id):
         work.mark_read(lead)
     return response
