@@ -154,6 +154,23 @@ def test_hostile_text_fits_a_phone_and_does_not_run(page: Page, lead: Contact) -
     assert page.evaluate("window.pwned") is None
 
 
+@pytest.mark.parametrize("name", ["W" * 255, "many words " * 23, "اسم طويل جدا " * 19])
+def test_a_long_name_in_the_heading_is_cut_on_a_phone(page: Page, lead: Contact, name: str) -> None:  # noqa: F811
+    Contact.objects.filter(pk=lead.pk).update(name=name)
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.goto(address(lead))
+    assert fits(page)
+    assert page.inner_text("h1").strip() == name.strip()
+    box = page.locator("h1 bdi").bounding_box()
+    assert box
+    assert box["height"] < 40
+    last = page.locator("#header-inner button, #header-inner a").last.bounding_box()
+    assert last
+    assert box["width"] > 100
+    assert box["x"] + box["width"] <= last["x"]
+    assert last["x"] + last["width"] <= PHONE["width"]
+
+
 def test_more_messages_than_a_page_that_came_meanwhile_stand_at_the_end(page: Page, lead: Contact) -> None:  # noqa: F811
     talk(lead, 3)
     page.goto(address(lead))

@@ -68,11 +68,13 @@ def _context(
     request: HttpRequest, admin: Admin, lead: Contact, surroundings: Surroundings, talk: Timeline
 ) -> dict[str, Any]:
     rights = rights_of(request)
+    name = showing.name_of(lead)
     return {
         **admin.admin_site.each_context(request),
         "opts": admin.opts,
         "lead": lead,
-        "title": showing.name_of(lead),
+        "title": name,
+        "heading": name,
         "user_id": rights.user_id,
         "may_work": rights.may_work(lead.workspace_id),
         "may_manage": rights.may_manage(lead.workspace_id),
