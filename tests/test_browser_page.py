@@ -154,6 +154,58 @@ def test_hostile_text_fits_a_phone_and_does_not_run(page: Page, lead: Contact) -
     assert page.evaluate("window.pwned") is None
 
 
+@pytest.mark.parametrize("name", ["W" * 255, "many words " * 23, "اسم طويل جدا " * 19])
+def test_a_long_name_in_the_heading_is_cut_on_a_phone(page: Page, lead: Contact, name: str) -> None:  # noqa: F811
+    Contact.objects.filter(pk=lead.pk).update(name=name)
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.goto(address(lead))
+    assert fits(page)
+    assert page.inner_text("h1").strip() == name.strip()
+    box = page.locator("h1 bdi").bounding_box()
+    assert box
+    assert box["height"] < 40
+    last = page.locator("#header-inner button, #header-inner a").last.bounding_box()
+    assert last
+    assert box["width"] > 100
+    assert box["x"] + box["width"] <= last["x"]
+    assert last["x"] + last["width"] <= PHONE["width"]
+
+
+def test_more_messages_than_a_page_that_came_meanwhile_stand_at_the_end(page: Page, lead: Contact) -> None:  # noqa: F811
+    talk(lead, 3)
+    page.goto(address(lead))
+    page.wait_for_selector(".bubble")
+    thread = Conversation.objects.get(contact=lead)
+    Message.objects.bulk_create(
+        Message(
+            workspace=lead.workspace, contact=lead, conversation=thread, phone_number=thread.phone_number,
+            direction="inbound", status="received", content=f"message {n:03}", sent_at=BEGIN + timedelta(hours=n),
+            kapso_message_id=f"w{n}",
+        )
+        for n in range(3, 63)
+    )  # fmt: skip
+    page.wait_for_selector(".bubble:has-text('message 062')")
+    assert numbers(page) == list(range(13, 63))
+    page.evaluate("document.querySelector('.talk').scrollTop = 0")  # those between are one page further up
+    page.wait_for_function("document.querySelectorAll('.bubble').length === 63")
+    assert numbers(page) == list(range(63))
+
+
+def test_a_tick_is_renewed_and_a_late_message_comes_in_its_place(page: Page, lead: Contact) -> None:  # noqa: F811
+    talk(lead, 4)
+    page.goto(address(lead))
+    page.wait_for_selector(".bubble")
+    page.evaluate("window.kept = document.querySelectorAll('.bubble')[0]")
+    Message.objects.filter(kapso_message_id="w1").update(status="failed")
+    say(lead, "message 777", kapso_message_id="late", sent_at=BEGIN + timedelta(hours=2, minutes=30))
+    page.wait_for_selector(".bubble:has-text('message 777')")
+    assert numbers(page) == [0, 1, 2, 777, 3]
+    assert page.locator(".bubble").nth(1).locator(".tick").get_attribute("aria-label") == "Not delivered"
+    assert page.evaluate("window.kept === document.querySelectorAll('.bubble')[0]"), (
+        "what is the same is left alone"
+    )
+
+
 def test_every_control_of_the_page_has_a_name(page: Page, lead: Contact) -> None:  # noqa: F811
     talk(lead, 3)
     Contact.objects.filter(pk=lead.pk).update(tags=["vip"])
@@ -182,7 +234,7 @@ def test_a_message_that_comes_while_the_page_is_open_is_shown(
         < 60
     )
     assert page.input_value("textarea[name=text]") == "half a no"
-    assert page.inner_text(".lead-talk [role=status]") == "New messages"
+    page.wait_for_selector(".lead-talk [role=status]:has-text('New messages')", state="attached")
     # Whoever reads further up is not moved, but told.
     page.evaluate("document.querySelector('.talk').scrollTop = 0")
     write(kapso, lead, "Hello?")

@@ -300,6 +300,18 @@ def test_the_page_takes_at_most_twelve_statements(desk: Client, lead: Contact) -
 # Reading, and who may do what
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("maria <b>of</b> Lima", "maria &lt;b&gt;of&lt;/b&gt; Lima"), ("مريم", "مريم"), ("", "+51 987 654 321")],
+)
+def test_the_heading_is_the_leads_name(desk: Client, lead: Contact, name: str, shown: str) -> None:
+    Contact.objects.filter(pk=lead.pk).update(name=name, kapso_name=name, phone="51987654321")
+    heading = re.search(r"<h1.*?</h1>", html(desk, page_of(lead)), re.DOTALL)
+    assert heading
+    assert re.findall(r"<bdi[^>]*>(.*?)</bdi>", heading[0]) == [shown]
+    assert "Leads" not in heading[0]
+
+
 def test_opening_a_lead_reads_it(desk: Client, lead: Contact) -> None:
     Contact.objects.filter(pk=lead.pk).update(last_inbound_at=AT, last_activity_at=AT)
     html(desk, page_of(lead))

@@ -102,6 +102,44 @@ def test_a_viewer_sees_news_and_reads_nothing_for_the_team(cast: Cast, lead: Con
     assert Contact.objects.get(pk=lead.pk).read_at is None
 
 
+def test_a_lead_without_messages_has_no_news_either(desk: Client, cast: Cast) -> None:
+    silent = make_lead(cast.workspaces["lima"], "Silent", phone="51911111111")
+    seen = seen_by(desk, silent)
+    with CaptureQueriesContext(connection) as captured:
+        assert ask(desk, silent, seen).status_code == 204
+    assert len(captured) <= 2
+
+
+@pytest.mark.parametrize("seen", ["", "old"])
+def test_whether_others_leads_have_messages_is_not_told(cast: Cast, seen: str) -> None:
+    silent = make_lead(cast.workspaces["lima"], "Silent", phone="51911111111")
+    stranger = make_user("sam")
+    Membership.objects.create(workspace=cast.workspaces["saopaulo"], user=stranger, role="owner")
+    client = Client()
+    client.force_login(stranger)
+    assert ask(client, silent, seen).status_code == 404
+
+
+def test_a_lead_that_went_to_a_colleague_is_not_found_any_more(cast: Cast, ana: User, lead: Contact) -> None:
+    lima = cast.workspaces["lima"]
+    lima.agents_see_all = False
+    lima.save()
+    agent = make_user("abel")
+    Membership.objects.create(workspace=lima, user=agent, role="agent")
+    client = Client()
+    client.force_login(agent)
+    seen = seen_by(client, lead)
+    Contact.objects.filter(pk=lead.pk).update(owner=ana)
+    assert ask(client, lead, seen).status_code == 404
+
+
+def test_a_lead_that_was_merged_is_not_found_any_more(desk: Client, cast: Cast, lead: Contact) -> None:
+    seen = seen_by(desk, lead)
+    survivor = make_lead(cast.workspaces["lima"], "Survivor", phone="51922222222")
+    Contact.objects.filter(pk=lead.pk).update(merged_into=survivor, phone=None)
+    assert ask(desk, lead, seen).status_code == 404
+
+
 def test_a_stranger_finds_nothing(cast: Cast, lead: Contact) -> None:
     stranger = make_user("sam")
     Membership.objects.create(workspace=cast.workspaces["saopaulo"], user=stranger, role="owner")

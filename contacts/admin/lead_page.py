@@ -68,11 +68,13 @@ def _context(
     request: HttpRequest, admin: Admin, lead: Contact, surroundings: Surroundings, talk: Timeline
 ) -> dict[str, Any]:
     rights = rights_of(request)
+    name = showing.name_of(lead)
     return {
         **admin.admin_site.each_context(request),
         "opts": admin.opts,
         "lead": lead,
-        "title": showing.name_of(lead),
+        "title": name,
+        "heading": name,
         "user_id": rights.user_id,
         "may_work": rights.may_work(lead.workspace_id),
         "may_manage": rights.may_manage(lead.workspace_id),
@@ -116,7 +118,7 @@ def newest_messages(request: HttpRequest, pk: int, *, admin: Admin) -> HttpRespo
         "several_numbers": request.GET.get("numbers") == "several",
     }
     response = TemplateResponse(request, "contacts/lead/messages.html", context)
-    response["X-Seen"] = lead.talk_cursor or ""
+    response["X-Seen"] = lead.talk_cursor
     if rights.may_work(lead.workspace_id):
         work.mark_read(lead)
     return response

@@ -65,26 +65,35 @@
   function bringUpToDate(talk, html) {
     const piece = document.createElement("template");
     piece.innerHTML = html;
-    talk.querySelector(".talk-empty")?.remove();
-    let former = null;
-    let anyCame = false;
-    for (const newer of piece.content.querySelectorAll("[data-at]")) {
-      const entry = document.getElementById(newer.id);
-      if (!entry) {
-        if (former) former.after(newer);
-        else (talk.querySelector("[data-at]") ? talk.querySelector("[data-at]").before(newer) : talk.append(newer));
-        anyCame = true;
-      } else if (said(entry) !== said(newer)) {
-        const focused = entry.contains(document.activeElement);
-        entry.className = newer.className;
-        entry.replaceChildren(...newer.childNodes);
-        if (focused) talk.focus({ preventScroll: true });
-      }
-      former = entry ?? newer;
+    const newest = [...piece.content.querySelectorAll("[data-at]")];
+    const came = newest.filter((newer) => !document.getElementById(newer.id));
+    if (came.length && came.length === newest.length) {
+      talk.replaceChildren(piece.content); // there may be others between what was shown and these: a link leads there
+      watch(talk);
+    } else {
+      arrange(talk, newest);
     }
     window.leadcrm.localise(talk);
     drawDays(talk);
-    return anyCame;
+    return came.length > 0;
+  }
+
+  // From the last one up, so that what is newer than all that was shown goes to the end.
+  function arrange(talk, newest) {
+    let below = null;
+    for (const newer of newest.reverse()) {
+      const entry = document.getElementById(newer.id);
+      if (!entry) talk.insertBefore(newer, below);
+      else if (said(entry) !== said(newer)) renew(talk, entry, newer);
+      below = entry ?? newer;
+    }
+  }
+
+  function renew(talk, entry, newer) {
+    const focused = entry.contains(document.activeElement);
+    entry.className = newer.className;
+    entry.replaceChildren(...newer.childNodes);
+    if (focused) talk.focus({ preventScroll: true });
   }
 
   // Asks every few seconds while somebody looks (contacts/admin/live_talk.py), as the list does.
@@ -122,7 +131,9 @@
       talk.dataset.seen = seen;
       if (wasAtEnd) toEnd();
       else if (anyCame) news.hidden = false;
-      if (anyCame) status.textContent = news.dataset.words;
+      if (!anyCame) return;
+      status.textContent = ""; // the same words again are said again
+      setTimeout(() => (status.textContent = news.dataset.words), 100);
     }
 
     news.addEventListener("click", () => {
