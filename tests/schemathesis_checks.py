@@ -70,7 +70,7 @@ def map_headers(_context: Any, headers: Any) -> Any:
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     """Where a request is right, its key is its own: the one of the schema's example would let only the first happen."""
     if case.meta and case.meta.generation.mode.is_positive and "Idempotency-Key" in (case.headers or {}):
-        asked = repr((case.method, case.path, case.path_parameters, case.query, case.body))
+        asked = repr((case.method, case.path, case.path_parameters, case.query, case.headers, case.body))
         case.headers["Idempotency-Key"] = hashlib.sha256(asked.encode()).hexdigest()
 
 
