@@ -12,17 +12,17 @@ from rest_framework.request import Request
 from api.problems import invalid_header, stale
 
 # A proxy that compresses an answer makes its tag a weak one.
-_TAG = re.compile(r'(?:W/)?"([!#-~]*)"')
+_TAG = r'(?:W/)?"[!#-~]*"'
+_TAGS = re.compile(rf"{_TAG}(?:[ \t]*,[ \t]*{_TAG})*")  # a comma may be within a tag, too
 
 
 def check_match(request: Request, version: str) -> None:
-    """412 where the request was meant for another version."""
-    asked = request.headers.get("If-Match", "").strip()
-    if not asked or asked == "*":
+    """412 where the request was meant for another version. An empty header is no wish to write whatever is there."""
+    asked = request.headers.get("If-Match", "*").strip()
+    if asked == "*":
         return
-    tags = [_TAG.fullmatch(part.strip()) for part in asked.split(",")]
-    if not all(tags):
+    if not _TAGS.fullmatch(asked):
         raise invalid_header("If-Match", 'Send the `version` in quotes, like "0123456789abcdef".')
-    if version not in [tag[1] for tag in tags if tag]:
+    if version not in re.findall('"([^"]*)"', asked):
         said = "Somebody changed it since you read it: it has another version now. Read it again, and decide anew."
         raise stale(said, version=version)

@@ -302,7 +302,19 @@ def test_a_new_message_makes_no_edit_stale(api: Api, lead: Contact) -> None:
     now = timezone.now()
     Contact.objects.update(last_activity_at=now, last_inbound_at=now, kapso_name="Anita", read_at=now)
     assert api.patch(f"contacts/{lead.pk}/", {"email": "ana@crm.test"}, if_match=f"W/{tag}").status == 200
-    assert api.patch(f"contacts/{lead.pk}/", {"email": ""}, if_match="nonsense").status == 400
+
+
+@pytest.mark.parametrize("tag", ["nonsense", "0", "", " ", '"', '"a" "b"', '"a",', '"a"b"'])
+def test_what_is_no_tag_matches_nothing(api: Api, lead: Contact, tag: str) -> None:
+    answer = api.patch(f"contacts/{lead.pk}/", {"name": "Ana B"}, if_match=tag)
+    assert (answer.status, answer.problem, list(answer.fields)) == (400, "invalid-header", ["If-Match"])
+    assert Contact.objects.get().name == "Ana"
+
+
+def test_a_tag_is_found_among_others_with_commas_in_them(api: Api, lead: Contact) -> None:
+    tag = api.get(f"contacts/{lead.pk}/").headers["ETag"]
+    assert api.patch(f"contacts/{lead.pk}/", {"name": "Ana B"}, if_match='"a,b"').status == 412
+    assert api.patch(f"contacts/{lead.pk}/", {"name": "Ana B"}, if_match=f'"a,b" , W/{tag}').status == 200
 
 
 MAY = {
