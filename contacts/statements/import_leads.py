@@ -16,15 +16,14 @@ SELECT 'user', asked.value, held.contact_id FROM unnest(%(users)s::text[]) AS as
     WHERE i.workspace_id = %(workspace)s AND i.kind = 'user' AND i.value = asked.value LIMIT 1) AS held
 WHERE held.contact_id IS NOT NULL
 UNION ALL
-SELECT 'phone', asked.value, held.id FROM unnest(%(phones)s::text[]) AS asked (value) CROSS JOIN LATERAL (
-    SELECT COALESCE(c.merged_into_id, c.id) AS id FROM contacts_contact c
-    WHERE c.workspace_id = %(workspace)s AND c.phone = asked.value LIMIT 1) AS held
+SELECT 'phone', c.phone, COALESCE(c.merged_into_id, c.id) FROM contacts_contact c
+WHERE c.workspace_id = %(workspace)s AND c.phone = ANY(%(phones)s::text[])
 UNION ALL
 SELECT 'email', asked.email, same.id FROM unnest(%(emails)s::text[]) AS asked (email)
 CROSS JOIN LATERAL (
     SELECT c.id FROM contacts_contact c
     WHERE c.workspace_id = %(workspace)s AND c.merged_into_id IS NULL AND c.email <> '' AND lower(c.email) = asked.email
-    ORDER BY c.id LIMIT 2) AS same
+    LIMIT 2) AS same
 """
 
 # Whom earlier rows of the file name by these, as far as they were checked; a phone in its shorter form is one of its forms.
