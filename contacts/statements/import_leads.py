@@ -41,10 +41,12 @@ SELECT 'email', asked.value, row.person FROM unnest(%(emails)s::text[]) AS asked
     WHERE r.of_id = %(of)s AND r.email = asked.value AND r.number < %(before)s LIMIT 2) AS row
 """
 
+# That the person is not empty is what the index asks for.
 AFTER = """
 SELECT asked.person, row.after FROM unnest(%(persons)s::text[]) AS asked (person) CROSS JOIN LATERAL (
     SELECT r.after FROM contacts_importrow r
-    WHERE r.of_id = %(of)s AND r.person = asked.person AND r.number < %(before)s ORDER BY r.number DESC LIMIT 1) AS row
+    WHERE r.of_id = %(of)s AND r.person = asked.person AND r.person <> '' AND r.number < %(before)s
+    ORDER BY r.number DESC LIMIT 1) AS row
 """
 
 # The first row of the file that named each of these leads.
