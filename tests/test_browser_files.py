@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,11 @@ FILE = as_csv(
     encoding="cp1252",
     delimiter=";",
 )
+
+
+@pytest.fixture(autouse=True)
+def nobody_waits_for_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contacts.admin.importing.PATIENCE", timedelta())
 
 
 @pytest.fixture
