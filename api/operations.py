@@ -6,17 +6,39 @@ description. Lists and single rows are described by their resource (`Rows.resour
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
 from api.bodies import Body
 from api.examples import ANSWERS, REQUESTS
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class File:
+    """What an operation gives instead of JSON: a file, of a kind that the parameter `name` says; the first is usual."""
+
+    name: str
+    content_types: Mapping[str, str]
+    about: str
+
+    @property
+    def responses(self) -> dict[Any, Any]:
+        kinds = (content_type.partition(";")[0] for content_type in self.content_types.values())
+        return {(200, kind): OpenApiResponse(OpenApiTypes.BINARY, description="The file.") for kind in kinds}
+
+    @property
+    def parameter(self) -> OpenApiParameter:
+        kinds = list(self.content_types)
+        return OpenApiParameter(
+            self.name, {"type": "string", "enum": kinds, "default": kinds[0]}, description=self.about
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +98,17 @@ class ResourceSchema(AutoSchema):
         said: str = super().get_description() if told else self.view.about
         return said or self.of.summary
 
+    def get_filter_backends(self) -> Any:
+        """A file has what the same filters list, though it is no list of JSON."""
+        return self.view.filter_backends if isinstance(self.of.gives, File) else super().get_filter_backends()
+
     def get_request_serializer(self) -> Any:
         return self.of.takes
 
     def get_response_serializers(self) -> Any:
         of = self.of
+        if isinstance(of.gives, File):
+            return of.gives.responses
         good = OpenApiResponse(None if of.status == 204 else of.gives, description=GOOD[of.status])
         if self.view.action == "list":
             good = OpenApiResponse(of.gives(many=True), description="A page.")
@@ -88,6 +116,8 @@ class ResourceSchema(AutoSchema):
 
     def get_override_parameters(self) -> Any:
         of, one = self.of, "{id}" in self.path
+        if isinstance(of.gives, File):
+            return [of.gives.parameter]
         if self.method == "GET":
             return [*([ID] if one else ()), _fields(of.gives)]
         return [*([ID] if one else ()), *([IF_MATCH] if of.matches and one else ())]

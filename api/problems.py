@@ -76,7 +76,7 @@ KINDS: dict[str, Kind] = {
              "Wait as long as `Retry-After` says."),
         Kind("internal-error", 500, "Something went wrong here",
              "Try again later with the same Idempotency-Key. Nothing was changed."),
-        Kind("busy", 503, "Others were at work on the same rows",
+        Kind("busy", 503, "Others are at work on the same",
              "Try again in a moment, as `Retry-After` says. Nothing was changed."),
         Kind("unavailable", 503, "The database does not answer",
              "Try again later, as `Retry-After` says, with the same Idempotency-Key."),

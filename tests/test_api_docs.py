@@ -36,21 +36,25 @@ def place(cast: Cast, kapso: Kapso) -> dict[str, str]:
     return os.environ | {"URL": kapso.url, "TOKEN": tokens.issue(user, "quick start", scope="write")[1]}
 
 
-def run(command: list[str], place: dict[str, str]) -> str:
-    done = subprocess.run(command, env=place, capture_output=True, text=True, check=False, timeout=60)
+def run(command: list[str], place: dict[str, str], folder: Path) -> str:
+    done = subprocess.run(
+        command, cwd=folder, env=place, capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
-def test_the_commands_of_the_quick_start_work(place: dict[str, str]) -> None:
-    run(["bash", "-euc", blocks("sh")], place)
+def test_the_commands_of_the_quick_start_work(place: dict[str, str], tmp_path: Path) -> None:
+    said = run(["bash", "-euc", blocks("sh")], place, tmp_path)
+    assert "id,workspace,phone" in said
+    assert "qualified" in (tmp_path / "qualified.csv").read_text().splitlines()[1]
     (note,) = Note.objects.filter(text="From the order form")
     assert Contact.objects.get(pk=note.contact_id).lead_status == "qualified"
 
 
-def test_the_python_of_the_quick_start_works(place: dict[str, str]) -> None:
-    said = run([sys.executable, "-c", blocks("python")], place).splitlines()
+def test_the_python_of_the_quick_start_works(place: dict[str, str], tmp_path: Path) -> None:
+    said = run([sys.executable, "-c", blocks("python")], place, tmp_path).splitlines()
     leads = Contact.objects.living().filter(workspace__slug="lima").count()
     assert said[0] == f"{leads} leads"
     assert said[1].startswith("412 urn:leadcrm:problem:stale ")

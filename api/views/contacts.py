@@ -16,6 +16,7 @@ from api.contact_walk import ContactWalk
 from api.operations import operation
 from api.problems import invalid_fields, merged_away
 from api.serializers.contacts import ContactSerializer, contact_version
+from api.views.contact_export import ContactExport
 from api.views.contact_work import ContactWork
 from api.views.rows import Listed, Retrieved
 from contacts import work
@@ -24,7 +25,7 @@ from contacts.lead_standing import with_standing
 from contacts.models import Contact
 
 
-class ContactViews(ContactWork, Listed, Retrieved):
+class ContactViews(ContactExport, ContactWork, Listed, Retrieved):
     resource, one, many = "contacts", "a contact", "contacts"
     about = "A contact is one person in one workspace: what the admin calls a lead."
     serializer_class = ContactSerializer
