@@ -72,7 +72,7 @@ class PatternField(forms.CharField):
 
 
 def moment_of(text: str) -> datetime:
-    """RFC 3339. A plus sign that nobody encoded came as a space."""
+    """RFC 3339. A plus sign that nobody encoded came as a space; beyond all that can be, it is the earliest or latest."""
     said = "That is no time with its zone: write it like 2026-06-09T10:13:20Z."
     if not re.fullmatch(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+ -]\d\d:\d\d)", text, re.ASCII):
         raise ValidationError(said, "invalid")
@@ -80,11 +80,11 @@ def moment_of(text: str) -> datetime:
     spelled = re.sub(r"(\.\d{6})\d+", r"\1", spelled)
     try:
         at = parse_datetime(spelled)
-        if at is not None and EARLIEST <= at <= LATEST:
-            return at.astimezone(UTC)
-    except (ValueError, OverflowError):  # the 30th of February
-        pass
-    raise ValidationError(said, "invalid")
+    except ValueError:  # the 30th of February
+        at = None
+    if at is None:
+        raise ValidationError(said, "invalid")
+    return min(max(at, EARLIEST), LATEST).astimezone(UTC)
 
 
 class _Parameter(Filter):  # type: ignore[misc]
