@@ -47,9 +47,14 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
         return _fernet().encrypt(str(value).encode()).decode()
 
     def from_db_value(self, value: str | None, _expression: Any, _connection: BaseDatabaseWrapper) -> Any:
-        if not value:
-            return value
-        try:
-            return _fernet().decrypt(value.encode()).decode()
-        except InvalidToken:
-            return Undecryptable()
+        return value and decrypted(value)
+
+
+def decrypted(stored: str) -> str:
+    """What is stored encrypted, or `Undecryptable`; "" is nothing."""
+    if not stored:
+        return ""
+    try:
+        return _fernet().decrypt(stored.encode()).decode()
+    except InvalidToken:
+        return Undecryptable()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
@@ -19,7 +19,9 @@ from kapso_sync.tallies import tallies
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from contacts.models import PhoneNumber
+    from django.http import HttpResponse
+
+    from kapso_sync.arrivals import Arrival
     from kapso_sync.parts import Part
 
 logger = logging.getLogger(__name__)
@@ -43,26 +45,23 @@ BEYOND = "+Inf"
 _registered: set[str] = set()
 
 
-def answered(response: Any, delivery: WebhookDelivery | None, numbers: Iterable[PhoneNumber] | None) -> None:
-    """An answer is about to be sent. Afterwards what was counted is written, if it is time."""
+def answered(response: HttpResponse, arrival: Arrival | None = None, *, refusal: str = "") -> None:
+    """An answer is about to be sent. Afterwards what was counted is written, if it is time.
+
+    `refusal` is why it is not 200, in words of ours: nothing that a sender wrote is counted by.
+    """
     try:
         status = response.status_code
         tallies.add(ANSWER, str(status))
-        if status != 200:
-            tallies.add(REFUSED, _refusal(response))
-        if numbers is not None:
-            _registered.update(number.phone_number_id for number in numbers)
-        named = delivery.numbers_named if delivery else ()
-        tallies.answered([number for number in named if number in _registered], status)
-        response._resource_closers.append(tallies.flush_soon)  # noqa: SLF001 - Django's own way to clean up after it
+        if refusal:
+            tallies.add(REFUSED, f"{status} {refusal}")
+        if arrival:
+            _registered.update(number.phone_number_id for number in arrival.numbers or ())
+            named = arrival.delivery.numbers_named
+            tallies.answered([number for number in named if number in _registered], status)
+        response._resource_closers.append(tallies.flush_soon)  # type: ignore[attr-defined]  # noqa: SLF001 - Django's own way to clean up
     except Exception:
         logger.exception("an answer could not be counted")
-
-
-def _refusal(response: Any) -> str:
-    """Our own words for it; those of a 405 would name what the sender wrote."""
-    said = "Not a POST." if response.status_code == 405 else response.data.get("detail", "")
-    return f"{response.status_code} {said}"
 
 
 def arrived(delivery: WebhookDelivery, parts: Iterable[Part]) -> None:

@@ -12,7 +12,7 @@ from contacts.admin.notifications import notification_urls
 from contacts.admin.preferences import preferences
 from kapso_sync import pages
 from kapso_sync.people_views import people_urls
-from kapso_sync.views import KapsoWebhookView
+from kapso_sync.views import receive_webhook
 from kapso_sync.why_views import why_urls
 from leadcrm import accounts, health, joining
 from leadcrm.welcome import welcome_urls
@@ -22,7 +22,7 @@ handler500 = "api.views.outside.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
-    path("webhooks/kapso/", KapsoWebhookView.as_view(), name="kapso-webhook"),
+    path("webhooks/kapso/", receive_webhook, name="kapso-webhook"),
     path(
         "admin/", include([*people_urls(), *why_urls(), *notification_urls(), *welcome_urls(), *token_urls()])
     ),
