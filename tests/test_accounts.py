@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -269,9 +270,15 @@ def test_preferences_cost_no_query_of_their_own(ana: User, django_assert_num_que
 def test_who_brings_no_session_costs_nothing(db: None, django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
         assert Client().get(LOGIN).status_code == 200
-    with django_assert_num_queries(1) as asked:  # for the secrets
+    asked: list[str] = []
+
+    def look(execute: Any, sql: str, *arguments: Any) -> Any:
+        asked.append(sql)
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(look):
         assert Client().post("/webhooks/kapso/", b"{}", content_type="application/json").status_code == 401
-    assert "contacts_phonenumber" in asked[0]["sql"]
+    assert ["contacts_phonenumber" in sql for sql in asked] == [True]  # for the secrets
 
 
 def test_whoever_was_deactivated_is_out_at_once(ana: User) -> None:

@@ -204,7 +204,8 @@ def narrowed(lima: Workspace, me: User) -> None:
         ({"needs_follow_up": "true"}, "neglected"),
         ({"last_contact_before": (NOW - timedelta(days=2)).isoformat()}, "neglected"),
         ({"created_before": (NOW - timedelta(days=30)).isoformat()}, "old"),
-        ({"created_before": "0001-01-01T00:00:00+23:59"}, ""),  # before any time that can be, as RFC 3339 has it
+        # Beyond all that can be, as RFC 3339 writes it:
+        ({"created_before": "0001-01-01T00:00:00+23:59"}, ""),
         ({"created_after": "9999-12-31T23:59:59-12:00"}, ""),
         ({"search": "neglec"}, "neglected"),
         (

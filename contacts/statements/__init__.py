@@ -36,6 +36,7 @@ def run_named(statement: str, parameters: Any) -> list[dict[str, Any]]:
 
 
 def _run(statement: str, parameters: Any, row_factory: Any) -> list[Any]:
+    connection.close_if_health_check_failed()  # as `connection.cursor()` does: its first use in a request may find it closed
     connection.ensure_connection()
     with connection.wrap_database_errors:
         prepared = _PreparedCursor(connection.connection, row_factory=row_factory)
