@@ -334,7 +334,7 @@ def test_a_chunk_of_five_megabytes_takes_no_more_memory_than_it_may(site: Site, 
 def test_a_small_ordeal_loses_nothing(tmp_path: Path) -> None:
     """`make chaos`, as it is but for its size."""
     options = {
-        "deliveries": 300,
+        "deliveries": 150,
         "kills": 2,
         "worker-kills": 1,
         "restarts": 2,
@@ -351,7 +351,7 @@ def test_a_small_ordeal_loses_nothing(tmp_path: Path) -> None:
     )
     assert ordeal.returncode == 0, ordeal.stdout + ordeal.stderr
     assert re.search(r"^  lost +0$", ordeal.stdout, re.MULTILINE)
-    assert re.search(r"^  answers: 200 +300$", ordeal.stdout, re.MULTILINE)
+    assert re.search(r"^  answers: 200 +150$", ordeal.stdout, re.MULTILINE)
 
 
 def kapso_body() -> bytes:

@@ -51,7 +51,7 @@ class Direct:
 def test_a_mirror_equals_the_tables(transactional_db: None, seed: int) -> None:
     team = Team.open()
     sources = [Direct(team.manager), Direct(team.agents[0])]
-    of_all, of_agent = mirrored(team, sources, seed=seed, writers=4, changes=60)
+    of_all, of_agent = mirrored(team, sources, seed=seed, writers=4, changes=40)
     # (By then all leads may be the other agent's.)
     assert len({kind for kind, _ in of_all.rows}) == 3
     for mirror in (of_all, of_agent):

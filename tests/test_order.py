@@ -80,7 +80,7 @@ def check(history: tuple[list[Event], Batches], numbers: dict[str, PhoneNumber])
     assert otherwise == one_by_one
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories())
 def test_any_order_and_duplication_ends_in_the_same_crm(
     two_numbers: dict[str, PhoneNumber], history: tuple[list[Event], Batches]

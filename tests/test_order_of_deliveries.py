@@ -110,7 +110,7 @@ def _brief(posted: Posted) -> str:
     return f"{posted.received_at:%M:%S} {posted.event} {posted.copy} {posted.body.decode(errors='replace')}"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories(), st.lists(st.integers(1, 6), max_size=3))
 def test_any_order_and_duplication_of_deliveries_ends_in_the_same_crm(
     registered: list[PhoneNumber], history: tuple[list[Posted], list[Posted]], sizes: list[int]
