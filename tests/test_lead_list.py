@@ -15,7 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from contacts import lead_views
+from contacts import lead_search, lead_views
 from contacts.models import (
     Contact,
     Conversation,
@@ -538,14 +538,37 @@ def test_nobody_is_found_by(desk: Client, lima: Workspace, typed: str) -> None:
     assert rows(page(desk, q=typed)) == []
 
 
-def test_a_search_in_messages_reads_the_newest_alone(desk: Client, lima: Workspace) -> None:
-    (search,) = [
-        sql
-        for sql in statements(desk, f"{LEADS}?q=delivery")
-        if "position(" in sql and "waiting_since" in sql
-    ]
-    assert re.search(r"DESC LIMIT 1000\s", search)
-    assert re.search(r"DESC LIMIT 30\s", search)
+@pytest.mark.parametrize("typed", ["GOMEZ", "gómez", "jose gomez", "jo", "go jo", "@jgo", "+51", "jose 4321"])
+def test_a_name_is_found_without_its_accents_and_a_short_fragment_where_a_word_begins(
+    desk: Client, lima: Workspace, typed: str
+) -> None:
+    make(lima, "José Gómez", username="jgomez", phone="51987654321")
+    make(lima, "Rojo Largo")
+    assert rows(page(desk, q=typed)) == ["José Gómez"]
+
+
+@pytest.mark.parametrize("typed", ["avión", "AVION", "el avi", "billete-avión"])
+def test_messages_are_found_by_their_words_however_long_ago(
+    desk: Client, lima: Workspace, typed: str
+) -> None:
+    lead = make(lima, "Maria")
+    say(lead, "El billete de avión, por favor", sent_at=ago(9000))
+    for hours in range(40):
+        say(lead, "ok", sent_at=ago(hours))
+    say(make(lima, "Somebody else"), "un gavión")
+    assert rows(page(desk, q=typed)) == ["Maria"]
+
+
+def test_what_is_common_is_found_in_the_newest(
+    desk: Client, lima: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MOST_NAMED", "MOST_SAID"):
+        monkeypatch.setattr(lead_search, name, 1)
+    monkeypatch.setattr(lead_search, "LEADS_READ", 2)
+    for hours, name in enumerate(["Ana", "Maria", "Mario"]):
+        say(make(lima, name, last_activity_at=ago(hours)), "hola", sent_at=ago(hours))
+    assert rows(page(desk, q="hola")) == ["Ana", "Maria"]
+    assert rows(page(desk, q="mar")) == ["Maria", "Mario"]
 
 
 def test_a_search_within_a_tab_stays_in_it(desk: Client, lima: Workspace, ana: User) -> None:
