@@ -68,7 +68,8 @@ class LeadList(CappedList):
         leads = self.root_queryset.filter(rights_of(request).leads())
         for each in self.filter_specs:
             leads = each.queryset(request, leads)
-        return lead_views.counts(leads, user_of(request), self.now)
+        count = lead_views.counts_of_narrowed if self.has_active_filters else lead_views.counts
+        return count(leads, user_of(request), self.now)
 
 
 def shown(request: HttpRequest, leads: LeadList) -> dict[str, Any]:
