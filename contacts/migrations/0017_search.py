@@ -40,9 +40,9 @@ BEGIN
     $f$, home);
 END $$;
 
--- What a message says to the index: words of letters and digits. Nobody searches for the end of a novel.
+-- What a message says to the index. Nobody searches for the end of a novel; and parts of addresses are words, too.
 CREATE FUNCTION contacts_words(said text) RETURNS tsvector LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN to_tsvector('pg_catalog.simple', translate(contacts_plain(left(said, 20000)), '!"#$%&''()*+,-./:;<=>?@[\\]^_`{|}~', repeat(' ', 32)));
+RETURN to_tsvector('pg_catalog.simple', translate(contacts_plain(left(said, 20000)), '-./@_:', '      '));
 
 -- The phone with its plus, the username with its @: so that what is typed with them finds just those.
 CREATE FUNCTION contacts_called(name text, kapso_name text, username text, email text, phone text) RETURNS text
@@ -58,7 +58,7 @@ RETURN '%' || beginning || regexp_replace(contacts_plain(typed), '([\\\\%_])', '
 -- All words, of the last one the beginning; an empty query, which finds nothing, where there is no word.
 CREATE FUNCTION contacts_query(typed text) RETURNS tsquery LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN coalesce((
-    SELECT (nullif(string_agg(quote_literal(word), ' & ' ORDER BY at), '') || ':*')::tsquery
+    SELECT (nullif(string_agg('''' || replace(replace(word, '\\', '\\\\'), '''', '''''') || '''', ' & ' ORDER BY at), '') || ':*')::tsquery
     FROM (SELECT lexeme AS word, positions[cardinality(positions)] AS at FROM unnest(contacts_words(typed))) AS words
 ), ''::tsquery);
 """
