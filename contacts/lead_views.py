@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import (
+    BooleanField,
     Count,
     DateTimeField,
     DurationField,
     ExpressionWrapper,
     F,
+    Func,
     Q,
     QuerySet,
     Value,
@@ -39,6 +42,15 @@ WINDOW = timedelta(hours=24)
 CLOSING = timedelta(hours=2)
 
 BEFORE_ALL = Value(datetime(1970, 1, 1, tzinfo=UTC), output_field=DateTimeField())
+
+
+class IsOneOf(Func):
+    """A value is in an array, which is gathered before anything else is looked at."""
+
+    template = "(%(expressions)s))"
+    arg_joiner = " = ANY("
+    arity = 2
+    output_field = BooleanField()
 
 
 def awaiting_reply(leads: Leads, now: datetime) -> Leads:
@@ -100,7 +112,7 @@ def needs_human(leads: Leads) -> Leads:
         Q(contact__handoff_cleared_at=None) | Q(handoff_at__gt=F("contact__handoff_cleared_at")),
         handoff_at__isnull=False,
     )
-    return leads.filter(pk__in=asked.values("contact"))
+    return leads.filter(IsOneOf("pk", ArraySubquery(asked.values("contact"))))
 
 
 def not_snoozed(leads: Leads, now: datetime) -> Leads:
@@ -197,8 +209,8 @@ VIEWS = {
 
 # Nobody works through more than that: each count stops there, however many there are.
 MOST_COUNTED = 1000
-# So many leads, found by a filter that few meet, are looked at one by one for all tabs at once.
-FEW = 3000
+# So many of the leads that a filter has found are looked at for all tabs.
+LOOKED_AT = 500
 
 
 def counts(leads: Leads, user: User, now: datetime) -> dict[str, int]:
@@ -212,16 +224,17 @@ def counts(leads: Leads, user: User, now: datetime) -> dict[str, int]:
         return dict(zip(VIEWS, cursor.fetchone(), strict=True))
 
 
-def counts_of_narrowed(leads: Leads, user: User, now: datetime) -> dict[str, int]:
-    """The same of leads that a filter has found. If it found few, no tab has to look for them again."""
-    found = list(leads.order_by().values_list("pk", flat=True)[: FEW + 1])
-    if len(found) > FEW:
-        return counts(leads, user, now)
-    tabs = {
-        f"of_{nth}": Count("pk", filter=view.condition(user, now)) for nth, view in enumerate(VIEWS.values())
-    }
+def counts_of_narrowed(leads: Leads, user: User, now: datetime) -> tuple[dict[str, int], bool]:
+    """The same of leads that a filter has found, and whether these are all.
+
+    What a tab and a filter have in common no index knows, and it may be nobody. So of many leads only those that were
+    active last are looked at, for all tabs at once: each of them has at least so many.
+    """
+    newest = leads.order_by(*NEWEST_FIRST).values_list("pk", flat=True)
+    found = list(newest[: LOOKED_AT + 1])
+    tabs = {key: Count("pk", filter=view.condition(user, now)) for key, view in VIEWS.items()}
     counted = Contact.objects.filter(pk__in=found).aggregate(**tabs)
-    return {key: min(count, MOST_COUNTED + 1) for key, count in zip(VIEWS, counted.values(), strict=True)}
+    return {key: counted[key] for key in VIEWS}, len(found) <= LOOKED_AT
 
 
 def _count(leads: Leads) -> tuple[str, tuple[Any, ...]]:

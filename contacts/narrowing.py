@@ -8,23 +8,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from contacts import lead_views
-from contacts.lead_views import Leads
+from contacts.lead_views import IsOneOf, Leads
 from contacts.models import Contact, Conversation, FollowUp
 
 ME, NOBODY = "me", "nobody"
 LONGEST_TAG = 50
-
-
-class IsOneOf(Func):
-    """A value is in an array, which is gathered before anything else is looked at."""
-
-    template = "(%(expressions)s))"
-    arg_joiner = " = ANY("
-    arity = 2
-    output_field = BooleanField()
 
 
 def is_id(value: str) -> bool:

@@ -16,8 +16,9 @@ from tests.api import Program
 
 LEADS = "/admin/contacts/contact/"
 TABS = ("all", "awaiting", "follow-up", "closing", "never", "mine", "unassigned", "again")
+# Without the number: where there is one, each lead has its thread there, and few leads are best met by reading all.
 FILTERS = (
-    "status=qualified", "owner=me", "owner=nobody", "tag=vip", "source=ad-5", "number={number}", "window=open",
+    "status=qualified", "owner=me", "owner=nobody", "tag=vip", "source=ad-5", "window=open",
     "window=closing", "window=closed", "quiet=30", "created=30", "marked=unread", "marked=human", "marked=due",
     "marked=aside",
 )  # fmt: skip
