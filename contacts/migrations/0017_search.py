@@ -266,4 +266,12 @@ class Migration(migrations.Migration):
                 name="conversation_handed_over",
             ),
         ),
+        migrations.AddIndex(
+            model_name="contact",
+            index=models.Index(
+                condition=models.Q(("merged_into", None)),
+                fields=["workspace", "created_at"],
+                name="contact_created",
+            ),
+        ),
     ]

@@ -201,6 +201,10 @@ class Contact(models.Model):
                 condition=Q(merged_into=None) & ~Q(source="whatsapp"),
                 name="contact_source",
             ),
+            # Who is new since a day: the list, and the reports.
+            models.Index(
+                fields=["workspace", "created_at"], condition=Q(merged_into=None), name="contact_created"
+            ),
             # Who has the same e-mail (contacts.suggesting).
             models.Index(
                 F("workspace"),
