@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from contacts import lead_views
 from contacts.lead_views import VIEWS
 from contacts.models import Contact, Conversation, PhoneNumber, StatusChange, Workspace
+from tests.builders import Desk, message, moment, sent
 
 NOW = datetime(2026, 6, 10, 12, 0, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)
@@ -184,3 +185,14 @@ def test_every_tab_answers_and_the_longest_wait_is_first(lima: Workspace) -> Non
         "unassigned": ["1 h", "9 h", "23 h"],
         "again": [],
     }
+
+
+def test_the_sync_keeps_since_when_a_customer_waits() -> None:
+    desk = Desk.open()
+    waits = []
+    for told in (message("m3", 30), message("m1", 10), sent("m2", 20), message("m4", 40), sent("m5", 50)):
+        desk.told(told)
+        waits.append(desk.only_lead.unanswered_since)
+    assert waits == [moment(30), moment(10), moment(30), moment(30), None]
+    desk.became("m5", "failed", 60)
+    assert desk.only_lead.unanswered_since == moment(30)
