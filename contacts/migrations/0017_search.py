@@ -158,7 +158,7 @@ ALTER TABLE contacts_contact ENABLE TRIGGER contacts_contact_changed;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("contacts", "0015_changes")]
+    dependencies = [("contacts", "0016_imports")]
 
     operations = [
         migrations.RunSQL(EXTENSIONS, migrations.RunSQL.noop),
