@@ -57,7 +57,7 @@ class ContactFilters(Narrowed):
     )
     search = Text(
         None,
-        "Name, phone in any form, @username, user id, e-mail, or words of a recent message.",
+        "Name, phone in any form, @username, user id, e-mail, or words of its messages.",
         200,
         method="like",
     )

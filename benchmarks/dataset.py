@@ -24,6 +24,8 @@ TABLES = (
     "contacts_kapsosession",
     "contacts_message",
     "contacts_messagereceipt",
+    "contacts_searchedlead",
+    "contacts_searchedmessage",
     "kapso_sync_webhookdelivery",
 )
 
@@ -33,7 +35,7 @@ SELECT coalesce(shobj_description(oid, 'pg_database')::timestamptz, now()) FROM 
 """
 MOVE = """
 UPDATE contacts_contact SET last_activity_at = last_activity_at + lag, last_inbound_at = last_inbound_at + lag,
-    last_contact_at = last_contact_at + lag, read_at = read_at + lag
+    last_contact_at = last_contact_at + lag, unanswered_since = unanswered_since + lag, read_at = read_at + lag
 FROM (SELECT now() - %(made_at)s AS lag) AS since WHERE last_activity_at > %(made_at)s - interval '2 days'
 """
 
@@ -73,6 +75,8 @@ def _fill(connection: psycopg.Connection[Any], contacts: int) -> None:
     for index in indexes:
         connection.execute(index.encode())
     for table in TABLES:
+        if table.startswith("contacts_searched"):
+            continue  # their keys are those of others
         connection.execute(
             sql.SQL("SELECT setval(pg_get_serial_sequence({}, 'id'), (SELECT max(id) FROM {}))").format(
                 sql.Literal(table), sql.Identifier(table)

@@ -33,7 +33,7 @@ CREATE UNIQUE INDEX ON person (n);
 ANALYZE person;
 
 INSERT INTO contacts_contact (id, workspace_id, phone, name, chosen_name, kapso_name, username, email, lead_status,
-    lead_score, tags, owner_id, source, last_activity_at, last_contact_at, last_inbound_at, read_at, closed_at,
+    lead_score, tags, owner_id, source, last_activity_at, last_contact_at, last_inbound_at, unanswered_since, read_at, closed_at,
     snoozed_at, snoozed_until, made_by_sync, created_at)
 SELECT n + 1, 1, phone, CASE WHEN mark < 0.05 THEN 'Cliente ' || name ELSE name END, name, name,
     CASE WHEN n % 10 = 3 THEN 'user_' || n ELSE '' END,
@@ -43,6 +43,7 @@ SELECT n + 1, 1, phone, CASE WHEN mark < 0.05 THEN 'Cliente ' || name ELSE name 
     CASE WHEN share < 0.6 THEN owners.ids[1 + n % cardinality(owners.ids)] END,
     CASE WHEN n % 8 = 5 THEN 'ad-' || n % 40 ELSE 'whatsapp' END,
     last_at, contact_at, inbound_at,
+    CASE WHEN is_unheard THEN last_at - (last_at - first_at) * (messages - 1) / messages WHEN messages % 2 = 1 THEN last_at END,
     CASE WHEN share < 0.9 THEN inbound_at END,
     CASE WHEN lead_status IN ('converted', 'archived') THEN
         CASE WHEN n % 20 = 1 THEN first_at - interval '1 hour' ELSE last_at + interval '1 hour' END
@@ -103,6 +104,12 @@ ORDER BY at;
 
 INSERT INTO contacts_messagereceipt (workspace_id, phone_number_id, kapso_message_id, rank, sent_at, delivered_at, read_at)
 SELECT 1, number_id, wamid, 5, at, at + interval '3 s', at + interval '40 s' FROM turn WHERE NOT is_inbound ORDER BY at;
+
+-- What triggers write of a lead and a message.
+INSERT INTO contacts_searchedlead (contact_id, workspace_id, words)
+SELECT id, workspace_id, contacts_called(name, kapso_name, username, email, phone) FROM contacts_contact ORDER BY id;
+INSERT INTO contacts_searchedmessage (message_id, workspace_id, words)
+SELECT id, workspace_id, strip(contacts_words(content)) FROM contacts_message ORDER BY id;
 
 -- Their bodies are cleared: what is measured over this set reads none.
 INSERT INTO kapso_sync_webhookdelivery (received_at, idempotency_key, event, phone_number_id, workspace_id, body,

@@ -13,9 +13,9 @@ from django.utils.translation import ngettext
 
 from contacts import showing
 from contacts.bubbles import TICKS
-from contacts.lead_views import CLOSING, WINDOW, has_written_again, is_aside, waiting_since
+from contacts.lead_views import CLOSING, WINDOW, has_written_again, is_aside
 from contacts.models import Contact, Conversation, FollowUp, LeadStatus
-from contacts.models.contact import CLOSED
+from contacts.models.contact import CLOSED, WAITING_SINCE
 from contacts.timeline import Newest, newest_messages
 
 COLOURS = {
@@ -36,7 +36,7 @@ def with_facts(leads: QuerySet[Any]) -> QuerySet[Any]:
         "-handoff_at"
     )
     annotated: QuerySet[Any] = leads.annotate(
-        waiting_since=waiting_since(),
+        waiting_since=WAITING_SINCE,
         handoff_at=Subquery(handoff.values("handoff_at")[:1], output_field=DateTimeField()),
         handoff_reason=Subquery(handoff.values("handoff_reason")[:1], output_field=TextField()),
         follow_up_at=Subquery(follow_up.values("due_at")[:1], output_field=DateTimeField()),

@@ -1,4 +1,8 @@
-"""Finding leads by what somebody typed: names, phones in any format, usernames, user ids, e-mails, messages."""
+"""Finding leads by what somebody typed: names, phones in any format, usernames, user ids, e-mails, messages.
+
+What leads are called and what they wrote stand in tables of their own, plain and indexed (contacts.models.found). Each
+pass of the search reads an index, and so many rows at most: what finds more is common, and is searched as such.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,20 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db import connection
+from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 
-from contacts.models import Identity
-from contacts.phone_forms import phones_like
+from contacts.phone_forms import forms, parts_to_find
 
 # Whatever is typed beyond this finds nobody more.
 LONGEST, MOST_WORDS = 200, 8
-# Message texts have no index yet: of so many leads, those active last, so many of the newest messages are read.
-LEADS_READ, MESSAGES_READ = 1000, 30
+# A shorter fragment has no trigram: it is looked for where words begin.
+WHOLE = 3
+# So many leads are taken one by one; a name that more have is looked for in names alone.
+MOST_NAMED = 2000
+# Words that more messages have are common: of so many leads, those active last, so many of the newest are read.
+MOST_SAID, LEADS_READ, MESSAGES_READ = 1000, 500, 30
 
 
 def matching(leads: QuerySet[Any], typed: str, workspaces: Iterable[int]) -> QuerySet[Any]:
@@ -24,56 +32,93 @@ def matching(leads: QuerySet[Any], typed: str, workspaces: Iterable[int]) -> Que
     if not term:
         return leads
     inside = list(workspaces)
-    if term.startswith("@") and " " not in term:
-        return leads.filter(username__icontains=term[1:]) if term[1:] else leads.none()
-    if "@" in term and " " not in term:
-        return leads.filter(Q(email__icontains=term) | Q(name__icontains=term) | _wrote(term, inside))
-    return leads.filter(_named(term) | _phone(term, inside) | _user_id(term, inside) | _wrote(term, inside))
+    named, parameters = _named(term)
+    found = _ids(FIRST.format(named), [inside, *parameters, MOST_NAMED + 1])
+    if len(found) > MOST_NAMED:
+        return leads.filter(pk__in=RawSQL(named, [inside, *parameters]))  # noqa: S611 - constants, with parameters
+    if not term.startswith("@"):
+        found += _known_by(term, inside) + _said(term, inside)
+    return leads.filter(pk__in=set(found) - {None})
 
 
-def _named(term: str) -> Q:
-    """Every word somewhere in the names or the e-mail."""
-    named = Q()
-    for word in term.split()[:MOST_WORDS]:
-        named &= (
-            Q(name__icontains=word)
-            | Q(kapso_name__icontains=word)
-            | Q(username__icontains=word.removeprefix("@"))
-            | Q(email__icontains=word)
-        )
-    return named
+def _named(term: str) -> tuple[str, list[Any]]:
+    """Every word somewhere in the names, the e-mail or the phone; or a phone as people write it."""
+    words = [_fragment(word) for word in term.split()[:MOST_WORDS]]
+    every = " AND ".join(["words LIKE contacts_like(%s, %s)"] * len(words))
+    phones = _phones(term)
+    any_phone = "".join(" OR words LIKE contacts_like(%s, '')" for _ in phones)
+    parameters = [value for word in words for value in word] + phones
+    return f"{NAMED} AND ({every}{any_phone})", parameters
 
 
-def _phone(term: str, workspaces: list[int]) -> Q:
+def _fragment(word: str) -> tuple[str, str]:
+    """A word, and what stands before it: nothing, or the space of a beginning."""
+    begins = len(word.removeprefix("@").removeprefix("+")) < WHOLE or word.startswith("@")
+    return word, " " if begins else ""
+
+
+def _phones(term: str) -> list[str]:
     """Three digits or more, however they are grouped; a letter makes it something else."""
     digits = re.sub(r"\D", "", term).lstrip("0")
-    if len(digits) < 3 or not digits.isascii() or re.search(r"[^\W\d_]", term):
-        return Q(pk__in=[])
-    return phones_like(digits, workspaces)
+    if len(digits) < WHOLE or not digits.isascii() or re.search(r"[^\W\d_]", term):
+        return []
+    return list(dict.fromkeys(parts_to_find(digits)))
 
 
-def _user_id(term: str, workspaces: list[int]) -> Q:
-    """Exactly, also a former one: part of an id says nothing."""
-    known = Identity.objects.filter(workspace__in=workspaces, kind=Identity.Kind.USER, value=term)
-    return Q(business_scoped_user_id=term) | Q(pk__in=known.values("contact"))
+def _known_by(term: str, workspaces: list[int]) -> list[int | None]:
+    """A former phone, or a user id, also a former one: whole, for part of it says nothing."""
+    former = [form for digits in _phones(term)[:1] for form in forms(digits)]
+    return _ids(KNOWN_BY, [workspaces, former, term, workspaces, term])
 
 
-def _wrote(term: str, workspaces: list[int]) -> Q:
-    """It stands in one of the messages, as typed."""
-    if len(term) < 3:
-        return Q(pk__in=[])
-    return Q(pk__in=RawSQL(WROTE, [workspaces, LEADS_READ, MESSAGES_READ, term]))  # noqa: S611 - a constant
+def _said(term: str, workspaces: list[int]) -> list[int | None]:
+    """Its words stand in one of the messages, of the last one the beginning."""
+    if len(term) < WHOLE:
+        return []
+    found = _ids(SAID, [workspaces, term, MOST_SAID + 1])
+    if len(found) > MOST_SAID:
+        found = _ids(SAID_LATELY, [workspaces, LEADS_READ, LEADS_READ, MESSAGES_READ, term])
+    return found
 
 
-WROTE = """
-SELECT newest.id FROM unnest(%s::bigint[]) AS mine(workspace_id) CROSS JOIN LATERAL (
-    SELECT c.id FROM contacts_contact c WHERE c.workspace_id = mine.workspace_id AND c.merged_into_id IS NULL
-    ORDER BY c.last_activity_at DESC NULLS LAST, c.id DESC LIMIT %s
+def _ids(statement: str, parameters: list[Any]) -> list[int | None]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return [row[0] for row in cursor.fetchall()]
+
+
+# Whatever is to be bounded is planned without its bound: else a scan from one end might seem to do for the first few.
+NAMED = "SELECT contact_id FROM contacts_searchedlead WHERE workspace_id = ANY(%s::bigint[])"
+FIRST = "WITH every AS MATERIALIZED ({}) SELECT * FROM every LIMIT %s"
+
+KNOWN_BY = """
+SELECT contact_id FROM contacts_identity
+WHERE workspace_id = ANY(%s::bigint[]) AND contact_id IS NOT NULL
+    AND (kind = 'phone' AND value = ANY(%s) OR kind = 'user' AND value = %s)
+UNION ALL
+SELECT id FROM contacts_contact WHERE workspace_id = ANY(%s::bigint[]) AND business_scoped_user_id = %s
+"""
+
+SAID = """
+WITH every AS MATERIALIZED (
+    SELECT message_id FROM contacts_searchedmessage
+    WHERE workspace_id = ANY(%s::bigint[]) AND words @@ contacts_query(%s)
+), few AS MATERIALIZED (
+    SELECT message_id FROM every LIMIT %s
+)
+SELECT (SELECT contact_id FROM contacts_message m WHERE m.id = few.message_id) FROM few
+"""
+
+SAID_LATELY = """
+SELECT newest.id FROM (
+    SELECT lead.* FROM unnest(%s::bigint[]) AS mine(workspace_id) CROSS JOIN LATERAL (
+        SELECT c.id, c.last_activity_at FROM contacts_contact c
+        WHERE c.workspace_id = mine.workspace_id AND c.merged_into_id IS NULL
+        ORDER BY c.last_activity_at DESC NULLS LAST, c.id DESC LIMIT %s
+    ) AS lead ORDER BY lead.last_activity_at DESC NULLS LAST LIMIT %s
 ) AS newest WHERE EXISTS (
     SELECT FROM (
-        SELECT m.content, m.transcript FROM contacts_message m WHERE m.contact_id = newest.id
-        ORDER BY m.sent_at DESC, m.id DESC LIMIT %s
-    ) AS said, (SELECT lower(%s) AS term) AS typed
-    WHERE position(typed.term IN lower(said.content)) > 0 OR position(typed.term IN lower(said.transcript)) > 0
+        SELECT m.id FROM contacts_message m WHERE m.contact_id = newest.id ORDER BY m.sent_at DESC, m.id DESC LIMIT %s
+    ) AS said JOIN contacts_searchedmessage s ON s.message_id = said.id WHERE s.words @@ contacts_query(%s)
 )
 """

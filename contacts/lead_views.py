@@ -11,26 +11,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import (
+    BooleanField,
+    Count,
     DateTimeField,
     DurationField,
     ExpressionWrapper,
     F,
-    OuterRef,
+    Func,
     Q,
     QuerySet,
-    Subquery,
     Value,
 )
-from django.db.models.functions import Coalesce
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from contacts.models import Contact, Message
-from contacts.models.contact import CLOSED, UNANSWERED, WROTE_AGAIN
-from contacts.models.message import NOT_A_TURN
+from contacts.models import Contact, Conversation
+from contacts.models.contact import CLOSED, UNANSWERED, WAITING_SINCE, WROTE_AGAIN
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -44,6 +44,15 @@ CLOSING = timedelta(hours=2)
 BEFORE_ALL = Value(datetime(1970, 1, 1, tzinfo=UTC), output_field=DateTimeField())
 
 
+class IsOneOf(Func):
+    """A value is in an array, which is gathered before anything else is looked at."""
+
+    template = "(%(expressions)s))"
+    arg_joiner = " = ANY("
+    arity = 2
+    output_field = BooleanField()
+
+
 def awaiting_reply(leads: Leads, now: datetime) -> Leads:
     return leads.filter(awaits_reply(now))
 
@@ -55,7 +64,7 @@ def awaits_reply(now: datetime) -> Q:
 
 def longest_waiting(leads: Leads, now: datetime) -> Leads:
     """Those that await a reply, with the time since which they do; in this order everywhere."""
-    waiting = awaiting_reply(leads, now).annotate(waiting_since=waiting_since())
+    waiting = awaiting_reply(leads, now).annotate(waiting_since=WAITING_SINCE)
     return waiting.order_by(*LONGEST_WAIT_FIRST)
 
 
@@ -79,26 +88,17 @@ def window_open(leads: Leads, now: datetime) -> Leads:
 
 
 def window_closing(leads: Leads, now: datetime) -> Leads:
-    """Less than two hours are left."""
-    return window_open(leads, now).filter(last_inbound_at__lt=now - WINDOW + CLOSING)
+    return leads.filter(is_closing(now))
+
+
+def is_closing(now: datetime) -> Q:
+    """Open, and less than two hours are left."""
+    return Q(last_inbound_at__gt=now - WINDOW, last_inbound_at__lt=now - WINDOW + CLOSING)
 
 
 def window_closed(leads: Leads, now: datetime) -> Leads:
     """Templates only: the customer never wrote, or too long ago."""
     return leads.filter(Q(last_inbound_at=None) | Q(last_inbound_at__lte=now - WINDOW))
-
-
-def never_contacted(leads: Leads, now: datetime) -> Leads:  # noqa: ARG001 - asked like the others
-    """We never wrote, or nothing of it arrived."""
-    return leads.filter(last_contact_at=None)
-
-
-def mine(leads: Leads, user: User) -> Leads:
-    return leads.filter(owner=user)
-
-
-def unassigned(leads: Leads) -> Leads:
-    return leads.filter(owner=None)
 
 
 def wrote_again(leads: Leads) -> Leads:
@@ -108,10 +108,11 @@ def wrote_again(leads: Leads) -> Leads:
 
 def needs_human(leads: Leads) -> Leads:
     """An automation asked for somebody, and nobody has taken care of it."""
-    asked = Q(conversations__handoff_at__isnull=False) & (
-        Q(handoff_cleared_at=None) | Q(conversations__handoff_at__gt=F("handoff_cleared_at"))
+    asked = Conversation.objects.filter(
+        Q(contact__handoff_cleared_at=None) | Q(handoff_at__gt=F("contact__handoff_cleared_at")),
+        handoff_at__isnull=False,
     )
-    return leads.filter(pk__in=Contact.objects.filter(asked).values("pk"))
+    return leads.filter(IsOneOf("pk", ArraySubquery(asked.values("contact"))))
 
 
 def not_snoozed(leads: Leads, now: datetime) -> Leads:
@@ -137,21 +138,10 @@ def has_written_again(lead: Contact) -> bool:
     return lead.lead_status in CLOSED and wrote is not None and (since is None or wrote > since)
 
 
-def waiting_since() -> Coalesce:
-    """When the customer began to wait: their first message that we have not answered, not their last reminder."""
-    unanswered = (
-        Message.objects.filter(contact=OuterRef("pk"), direction=Message.Direction.INBOUND)
-        .exclude(message_type__in=NOT_A_TURN)
-        .exclude(status=Message.Status.FAILED)
-        .filter(sent_at__gt=Coalesce(OuterRef("last_contact_at"), BEFORE_ALL))
-        .order_by("sent_at")
-    )
-    return Coalesce(Subquery(unanswered.values("sent_at")[:1]), F("last_inbound_at"))
-
-
 # Newest activity first, as the index `contact_activity` has them.
 NEWEST_FIRST = (F("last_activity_at").desc(nulls_last=True), "-pk")
-LONGEST_WAIT_FIRST = ("waiting_since", "pk")
+# As the index `contact_unanswered` has them.
+LONGEST_WAIT_FIRST = (WAITING_SINCE, "pk")
 CLOSES_FIRST = ("last_inbound_at", "pk")
 
 
@@ -163,61 +153,64 @@ class View:
     heading: str | Promise
     # What an empty tab says.
     nothing: str | Promise
-    select: Callable[[Leads, User, datetime], Leads]
+    condition: Callable[[User, datetime], Q]
     order: tuple[Any, ...] = NEWEST_FIRST
+
+    def select(self, leads: Leads, user: User, now: datetime) -> Leads:
+        return leads.filter(self.condition(user, now))
 
 
 VIEWS = {
-    "all": View(_("All"), _("Leads"), _("No leads yet."), lambda leads, _user, _now: leads),
+    "all": View(_("All"), _("Leads"), _("No leads yet."), lambda _user, _now: Q()),
     "awaiting": View(
         _("Awaiting reply"),
         _("Leads awaiting a reply"),
         _("Nobody is waiting for an answer. Well done!"),
-        lambda leads, _user, now: longest_waiting(leads, now),
+        lambda _user, now: awaits_reply(now),
         LONGEST_WAIT_FIRST,
     ),
     "follow-up": View(
         _("Needs follow-up"),
         _("Leads that need follow-up"),
         _("Everybody has heard from you lately."),
-        lambda leads, _user, now: needs_follow_up(leads, now),
+        lambda _user, now: is_overdue(now),
     ),
     "closing": View(
         _("Window closing"),
         _("Leads whose window closes soon"),
         _("No 24-hour window closes within the next two hours."),
-        lambda leads, _user, now: window_closing(leads, now),
+        lambda _user, now: is_closing(now),
         CLOSES_FIRST,
     ),
+    # We never wrote, or nothing of it arrived.
     "never": View(
         _("Never contacted"),
         _("Leads never contacted"),
         _("You have written to everybody at least once."),
-        lambda leads, _user, now: never_contacted(leads, now),
+        lambda _user, _now: Q(last_contact_at=None),
     ),
     "mine": View(
-        _("Mine"),
-        _("My leads"),
-        _("No lead is assigned to you."),
-        lambda leads, user, _now: mine(leads, user),
+        _("Mine"), _("My leads"), _("No lead is assigned to you."), lambda user, _now: Q(owner=user.pk)
     ),
     "unassigned": View(
         _("Unassigned"),
         _("Leads without an owner"),
         _("Every lead has an owner."),
-        lambda leads, _user, _now: unassigned(leads),
+        lambda _user, _now: Q(owner=None),
     ),
     "again": View(
         _("Wrote again"),
         _("Closed leads that wrote again"),
         _("No archived or converted lead has written since."),
-        lambda leads, _user, _now: wrote_again(leads),
+        lambda _user, _now: WROTE_AGAIN,
     ),
 }
 
 
 # Nobody works through more than that: each count stops there, however many there are.
 MOST_COUNTED = 1000
+# So many of the leads that a filter has found are looked at for all tabs.
+LOOKED_AT = 500
 
 
 def counts(leads: Leads, user: User, now: datetime) -> dict[str, int]:
@@ -229,6 +222,19 @@ def counts(leads: Leads, user: User, now: datetime) -> dict[str, int]:
             [value for _sql, params in parts for value in params],
         )
         return dict(zip(VIEWS, cursor.fetchone(), strict=True))
+
+
+def counts_of_narrowed(leads: Leads, user: User, now: datetime) -> tuple[dict[str, int], bool]:
+    """The same of leads that a filter has found, and whether these are all.
+
+    What a tab and a filter have in common no index knows, and it may be nobody. So of many leads only those that were
+    active last are looked at, for all tabs at once: each of them has at least so many.
+    """
+    newest = leads.order_by(*NEWEST_FIRST).values_list("pk", flat=True)
+    found = list(newest[: LOOKED_AT + 1])
+    tabs = {key: Count("pk", filter=view.condition(user, now)) for key, view in VIEWS.items()}
+    counted = Contact.objects.filter(pk__in=found).aggregate(**tabs)
+    return {key: counted[key] for key in VIEWS}, len(found) <= LOOKED_AT
 
 
 def _count(leads: Leads) -> tuple[str, tuple[Any, ...]]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Exists, F, OuterRef, Q
 
 from contacts import lead_views
-from contacts.lead_views import Leads
+from contacts.lead_views import IsOneOf, Leads
 from contacts.models import Contact, Conversation, FollowUp
 
 ME, NOBODY = "me", "nobody"
@@ -45,8 +46,9 @@ def unread(leads: Leads) -> Leads:
 
 
 def follow_up_due(leads: Leads, now: datetime) -> Leads:
-    due = FollowUp.objects.filter(contact=OuterRef("pk"), done_at=None, due_at__lte=now)
-    return leads.filter(Exists(due))
+    """Those are looked up first: they are few among many, and lie anywhere in the order of a list."""
+    due = FollowUp.objects.filter(done_at=None, due_at__lte=now).order_by().values("contact")
+    return leads.filter(IsOneOf("pk", ArraySubquery(due)))
 
 
 def put_aside(leads: Leads, now: datetime) -> Leads:

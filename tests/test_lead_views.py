@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from contacts import lead_views
 from contacts.lead_views import VIEWS
 from contacts.models import Contact, Conversation, PhoneNumber, StatusChange, Workspace
+from tests.builders import Desk, message, moment, sent
 
 NOW = datetime(2026, 6, 10, 12, 0, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)
@@ -139,7 +140,7 @@ def test_who_is_put_aside_is_back_on_the_date_or_on_writing(lima: Workspace) -> 
     leads = Contact.objects.all()
     assert names(lead_views.awaiting_reply(leads, NOW)) == {"wrote since", "due now"}
     assert names(lead_views.needs_follow_up(leads, NOW)) == {"wrote since", "due now"}
-    assert len(lead_views.never_contacted(leads, NOW)) == 5
+    assert leads.filter(last_contact_at=None).count() == 5
 
 
 def test_owners(lima: Workspace) -> None:
@@ -147,8 +148,8 @@ def test_owners(lima: Workspace) -> None:
     make(lima, "Ana's", owner=ana)
     make(lima, "Ben's", owner=ben)
     make(lima, "nobody's")
-    assert names(lead_views.mine(Contact.objects.all(), ana)) == {"Ana's"}
-    assert names(lead_views.unassigned(Contact.objects.all())) == {"nobody's"}
+    assert names(VIEWS["mine"].select(Contact.objects.all(), ana, NOW)) == {"Ana's"}
+    assert names(VIEWS["unassigned"].select(Contact.objects.all(), ana, NOW)) == {"nobody's"}
 
 
 def test_a_human_is_needed_until_somebody_took_care(lima: Workspace) -> None:
@@ -184,3 +185,14 @@ def test_every_tab_answers_and_the_longest_wait_is_first(lima: Workspace) -> Non
         "unassigned": ["1 h", "9 h", "23 h"],
         "again": [],
     }
+
+
+def test_the_sync_keeps_since_when_a_customer_waits() -> None:
+    desk = Desk.open()
+    waits = []
+    for told in (message("m3", 30), message("m1", 10), sent("m2", 20), message("m4", 40), sent("m5", 50)):
+        desk.told(told)
+        waits.append(desk.only_lead.unanswered_since)
+    assert waits == [moment(30), moment(10), moment(30), moment(30), None]
+    desk.became("m5", "failed", 60)
+    assert desk.only_lead.unanswered_since == moment(30)

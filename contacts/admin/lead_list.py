@@ -63,12 +63,16 @@ class LeadList(CappedList):
     def is_narrowed(self) -> bool:
         return bool(self.query or self.has_active_filters or self.view_key != "all")
 
-    def counts(self, request: HttpRequest) -> dict[str, int]:
+    def counts(self, request: HttpRequest) -> dict[str, str]:
         """Of each tab, with the filters that are on, without the search."""
         leads = self.root_queryset.filter(rights_of(request).leads())
         for each in self.filter_specs:
             leads = each.queryset(request, leads)
-        return lead_views.counts(leads, user_of(request), self.now)
+        if not self.has_active_filters:
+            found = lead_views.counts(leads, user_of(request), self.now)
+            return {key: _capped(count) for key, count in found.items()}
+        found, are_all = lead_views.counts_of_narrowed(leads, user_of(request), self.now)
+        return {key: _capped(count, is_least=not are_all) for key, count in found.items()}
 
 
 def shown(request: HttpRequest, leads: LeadList) -> dict[str, Any]:
@@ -84,7 +88,7 @@ def shown(request: HttpRequest, leads: LeadList) -> dict[str, Any]:
                 "title": view.title,
                 "is_on": key == leads.view_key,
                 "link": address(request, view=None if key == "all" else key, q=None),
-                "count": _capped(counts[key]),
+                "count": counts[key],
             }
             for key, view in VIEWS.items()
         ],
@@ -152,6 +156,7 @@ def _heading(leads: LeadList, saved_name: str) -> str:
     return _("Leads: %(filter)s") % {"filter": f"{only.title} {only.chosen}".strip()}
 
 
-def _capped(count: int) -> str:
+def _capped(count: int, *, is_least: bool = False) -> str:
     most = lead_views.MOST_COUNTED
-    return f"{number_format(most, use_l10n=True, force_grouping=True)}+" if count > most else str(count)
+    more = "+" if is_least or count > most else ""
+    return number_format(min(count, most), use_l10n=True, force_grouping=bool(more)) + more

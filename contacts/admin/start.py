@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Case, IntegerField, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models import Case, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from contacts import lead_views, showing
 from contacts.admin.tenancy import rights_of, user_of
 from contacts.models import Contact, Conversation, FollowUp
+from contacts.models.contact import WAITING_SINCE
 from contacts.preview import one_line, shorten
 
 # Nobody works through more in a day, and counting them all would cost more than the page.
@@ -94,7 +95,8 @@ def today(request: HttpRequest, now: datetime) -> list[ToDo]:
 
 
 def awaiting(request: HttpRequest, now: datetime) -> list[Row]:
-    found = _first(request, lead_views.longest_waiting(_leads(request), now), "waiting_since")
+    waiting = lead_views.longest_waiting(_leads(request), now)
+    found = _first(request, _first_of_each(request, waiting, WAITING_SINCE), WAITING_SINCE)
     return [Row(lead, span_in_words(now - lead.waiting_since), lead.waiting_since) for lead in found]
 
 
@@ -182,9 +184,19 @@ def _leads(request: HttpRequest) -> QuerySet[Contact]:
     return Contact.objects.living().filter(rights_of(request).leads())
 
 
-def _first(request: HttpRequest, leads: QuerySet[Contact], *order: str) -> Iterable[Any]:
+def _first(request: HttpRequest, leads: QuerySet[Contact], *order: Any) -> Iterable[Any]:
     named = leads.select_related("owner").only(*_NAMES, *_OWNER, "last_inbound_at")
     return named.order_by(_whose(request, "owner"), *order, "pk")[: MOST + 1]
+
+
+def _first_of_each(request: HttpRequest, leads: QuerySet[Contact], *order: Any) -> QuerySet[Contact]:
+    """Whose they are comes before their order, and no index knows who looks: the first of each, where all are many."""
+    mine, nobodys = Q(owner=user_of(request).pk), Q(owner=None)
+    first, *others = (
+        leads.filter(whose).order_by(*order, "pk").values("pk")[: MOST + 1]
+        for whose in (mine, nobodys, ~mine & ~nobodys)
+    )
+    return leads.filter(pk__in=first.union(*others, all=True))
 
 
 def _whose(request: HttpRequest, owner: str) -> Case:

@@ -12,6 +12,7 @@ from contacts.models.contact import (
     TransitionRefused,
 )
 from contacts.models.conversation import AutomationEvent, Conversation, KapsoSession
+from contacts.models.found import SearchedLead, SearchedMessage
 from contacts.models.identity import Identity, IdentityLink, ProfileFact
 from contacts.models.imports import Import, ImportPiece, ImportRow
 from contacts.models.message import Message, MessageReceipt
@@ -50,6 +51,8 @@ __all__ = [
     "ProfileFact",
     "Role",
     "SavedFilter",
+    "SearchedLead",
+    "SearchedMessage",
     "StatusChange",
     "Tag",
     "Tombstone",

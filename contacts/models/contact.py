@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
 from django.db.models import Deferrable, F, Q
-from django.db.models.functions import Lower, Now
+from django.db.models.functions import Coalesce, Lower, Now
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -43,6 +43,8 @@ CLOSED = (LeadStatus.CONVERTED, LeadStatus.ARCHIVED)
 UNANSWERED = Q(last_inbound_at__isnull=False) & (
     Q(last_contact_at=None) | Q(last_inbound_at__gt=F("last_contact_at"))
 )
+# Where nobody told of messages (an import), the newest turn says it as well as can be known.
+WAITING_SINCE = Coalesce("unanswered_since", "last_inbound_at")
 # Closed, and the customer wrote since. Where nobody recorded when (an import), since we last wrote.
 WROTE_AGAIN = Q(lead_status__in=CLOSED, last_inbound_at__isnull=False) & (
     Q(last_inbound_at__gt=F("closed_at")) | (Q(closed_at=None) & UNANSWERED)
@@ -106,6 +108,8 @@ class Contact(models.Model):
     last_activity_at = models.DateTimeField(_("last activity"), null=True, blank=True)
     last_contact_at = models.DateTimeField(_("last contact"), null=True, blank=True)
     last_inbound_at = models.DateTimeField(_("last message from the customer"), null=True, blank=True)
+    # The first message of the customer's that we have not answered: since when they wait. Empty once we answer.
+    unanswered_since = models.DateTimeField(null=True, blank=True, editable=False)
     # Up to which message of the customer's the team has read (its event time).
     read_at = models.DateTimeField(null=True, blank=True, editable=False)
     # When it was archived or converted, empty while it is open: a trigger keeps it as the newest `StatusChange` says.
@@ -161,7 +165,9 @@ class Contact(models.Model):
             ),
             # The tabs of the list that have few among many (contacts.lead_views).
             models.Index(
-                fields=["workspace", "last_inbound_at"],
+                F("workspace"),
+                WAITING_SINCE,
+                F("id"),
                 condition=Q(merged_into=None) & UNANSWERED,
                 name="contact_unanswered",
             ),
@@ -183,6 +189,21 @@ class Contact(models.Model):
                 F("id").desc(),
                 condition=Q(merged_into=None) & WROTE_AGAIN,
                 name="contact_wrote_again",
+            ),
+            # What few leads have: they are put aside, or an ad led them here.
+            models.Index(
+                fields=["workspace", "snoozed_until"],
+                condition=Q(merged_into=None, snoozed_until__isnull=False),
+                name="contact_aside",
+            ),
+            models.Index(
+                fields=["workspace", "source"],
+                condition=Q(merged_into=None) & ~Q(source="whatsapp"),
+                name="contact_source",
+            ),
+            # Who is new since a day: the list, and the reports.
+            models.Index(
+                fields=["workspace", "created_at"], condition=Q(merged_into=None), name="contact_created"
             ),
             # Who has the same e-mail (contacts.suggesting).
             models.Index(

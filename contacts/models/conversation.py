@@ -51,6 +51,14 @@ class Conversation(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["contact", "phone_number"], name="conversation_once"),
         ]
+        indexes = [
+            # Those few in which an automation has ever asked for somebody.
+            models.Index(
+                fields=["workspace", "contact"],
+                condition=Q(handoff_at__isnull=False),
+                name="conversation_handed_over",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.contact} with {self.phone_number}"

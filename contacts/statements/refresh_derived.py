@@ -10,6 +10,7 @@ _TURN = f"NOT (m.message_type IN ({_NOT_A_TURN})) AND NOT (m.status = 'failed')"
 _COLUMNS = (
     "phone", "business_scoped_user_id", "parent_user_id", "username", "name", "chosen_name", "kapso_name", "source",
     "first_touch", "last_touch", "marketing_opt_out", "last_activity_at", "last_contact_at", "last_inbound_at",
+    "unanswered_since",
 )  # fmt: skip
 _SET = ", ".join(f"{column} = derived.{column}" for column in _COLUMNS)
 _OLD = ", ".join(f"c.{column}" for column in _COLUMNS)
@@ -53,6 +54,13 @@ def _newest_turn(direction: str, whose: str) -> str:
         f"(SELECT m.sent_at FROM contacts_message m WHERE {whose} AND m.direction = '{direction}' AND {_TURN} "
         "ORDER BY m.sent_at DESC LIMIT 1)"
     )
+
+
+_FIRST_UNANSWERED = (
+    f"(SELECT m.sent_at FROM contacts_message m WHERE m.contact_id = c.id AND m.direction = 'inbound' AND {_TURN} "
+    f"AND m.sent_at > COALESCE({_newest_turn('outbound', 'm.contact_id = c.id')}, '-infinity') "
+    "ORDER BY m.sent_at LIMIT 1)"
+)
 
 
 def _same_side(one: str, other: str) -> str:
@@ -254,7 +262,8 @@ WITH batch AS MATERIALIZED (
                said.active_at
            ) AS last_activity_at,
            {_newest_turn("outbound", "m.contact_id = c.id")} AS last_contact_at,
-           {_newest_turn("inbound", "m.contact_id = c.id")} AS last_inbound_at
+           {_newest_turn("inbound", "m.contact_id = c.id")} AS last_inbound_at,
+           {_FIRST_UNANSWERED} AS unanswered_since
     FROM said JOIN contacts_contact c ON c.id = said.contact_id
     CROSS JOIN LATERAL (
         SELECT COALESCE(said.earliest_name, said.earliest_address_book_name, '') AS name

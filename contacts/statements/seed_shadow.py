@@ -19,7 +19,15 @@ from contacts.models import (
 )
 
 # Read by the sync and never written, or written by triggers of the live tables alone: these stay the live ones.
-SHARED = {"Workspace", "Membership", "Tombstone", "Change", "ChangesKept"}
+SHARED = {
+    "Workspace",
+    "Membership",
+    "Tombstone",
+    "Change",
+    "ChangesKept",
+    "SearchedLead",
+    "SearchedMessage",
+}
 
 
 def shadowed() -> list[type[Model]]:

@@ -47,8 +47,11 @@ _OF_ONE = {
     "held": """p.id IN (
             SELECT l.a_id FROM contacts_identity mine JOIN contacts_identitylink l ON l.b_id = mine.id
             WHERE mine.contact_id = %(lead)s) AND one.contact_id = %(lead)s""",
-    "typed": """(c.id = %(lead)s OR c.phone IN (
-            SELECT value FROM contacts_identity WHERE contact_id = %(lead)s AND kind = 'phone'))""",
+    # Two look-ups: of an OR PostgreSQL would make a scan of all leads.
+    "typed": """c.id IN (
+            SELECT %(lead)s UNION SELECT twin.id FROM contacts_identity mine JOIN contacts_contact twin
+                ON twin.workspace_id = mine.workspace_id AND twin.phone = mine.value
+            WHERE mine.contact_id = %(lead)s AND mine.kind = 'phone')""",
     "email": """lower(c.email) = (SELECT lower(email) FROM contacts_contact WHERE id = %(lead)s)
           AND %(lead)s IN (c.id, d.id)""",
 }
