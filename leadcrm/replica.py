@@ -123,7 +123,7 @@ class ReadsFromReplica:
     """Middleware: decides for each request whether it may be answered from the replica."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        if REPLICA not in settings.DATABASES:
+        if not settings.DATABASE_ROUTERS:
             raise MiddlewareNotUsed
         self.get_response = get_response
 

@@ -182,7 +182,16 @@ class Replica:
         postgres = self.site.postgres
         password = self.site.cluster.password_file.read_text()
         primary = f"host='{postgres.sockets}' user={SUPERUSER} password='{password}'"
-        command = [postgres.bin / "pg_basebackup", "-d", primary, "-D", self._data, "-R", "-X", "stream"]
+        command: list[str | Path] = [
+            postgres.bin / "pg_basebackup",
+            "-d",
+            primary,
+            "-D",
+            self._data,
+            "-R",
+            "-X",
+            "stream",
+        ]
         subprocess.run(
             [*command, "-c", "fast"], check=True, cwd=postgres.home, timeout=120, **postgres.account.popen
         )

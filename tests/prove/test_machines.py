@@ -72,9 +72,9 @@ def test_copies_that_come_to_both_at_once_are_one_delivery(machines: list[Machin
 def test_wrong_passwords_are_counted_over_both(machines: list[Machine]) -> None:
     guesser = Visitor()
     for index in range(4):
-        guesser.log_in(machines[index % 2], password="wrong")  # noqa: S106
+        guesser.log_in(machines[index % 2], password="wrong")
     with pytest.raises(HTTPError, match="429"):
-        guesser.log_in(machines[0], password="wrong")  # noqa: S106
+        guesser.log_in(machines[0], password="wrong")
     with pytest.raises(HTTPError, match="429"):
         guesser.log_in(machines[1])
 

@@ -137,7 +137,7 @@ def test_an_open_list_hears_of_what_the_replica_did_not_have_yet(
     try:
         text = somebody_writes(machine)
         page = browser.get(machine, LEADS)
-        seen = page.partition('data-seen="')[2].partition('"')[0]
+        seen = page.partition('data-cursor="')[2].partition('"')[0]
         if text not in page:
             assert text in browser.get(machine, LEADS + "live/", X_Seen=seen)
     finally:
