@@ -48,23 +48,28 @@ class Lag:
     connection falls behind whatever it says. A process knows it for itself: a look is two statements.
     """
 
-    def __init__(self, primary: Callable[[], int], replica: Callable[[], int | None]) -> None:
-        self._primary, self._replica = primary, replica
+    def __init__(
+        self,
+        primary: Callable[[], int],
+        replica: Callable[[], int | None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._primary, self._replica, self._now = primary, replica, now
         self._lock = Lock()
         self._marks: deque[tuple[float, int]] = deque()
         self._complete_at = self._look_at = float("-inf")
 
     def seconds(self) -> float:
         """How far behind it is at most, as of now."""
-        if time.monotonic() >= self._look_at and self._lock.acquire(blocking=False):
+        if self._now() >= self._look_at and self._lock.acquire(blocking=False):
             try:
                 self._look()
             finally:
                 self._lock.release()
-        return time.monotonic() - self._complete_at
+        return self._now() - self._complete_at
 
     def _look(self) -> None:
-        now = time.monotonic()
+        now = self._now()
         self._look_at = now + LOOK_EVERY
         self._marks.append((now, self._primary()))
         try:
@@ -80,7 +85,7 @@ class Lag:
 
     def lose(self) -> None:
         """It is away: the primary answers, and for a while nobody waits for it."""
-        self._complete_at, self._look_at = float("-inf"), time.monotonic() + LEAVE_ALONE
+        self._complete_at, self._look_at = float("-inf"), self._now() + LEAVE_ALONE
         self._marks.clear()
 
 

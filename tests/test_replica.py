@@ -28,7 +28,7 @@ class Servers:
     def __init__(self) -> None:
         self.written, self.applied, self.now = 100, 100, 1000.0
         self.is_there, self.is_replica, self.looks = True, True, 0
-        self.lag = Lag(lambda: self.written, self.position)
+        self.lag = Lag(lambda: self.written, self.position, lambda: self.now)
 
     def position(self) -> int | None:
         self.looks += 1
@@ -42,10 +42,8 @@ class Servers:
 
 
 @pytest.fixture
-def servers(monkeypatch: pytest.MonkeyPatch) -> Servers:
-    found = Servers()
-    monkeypatch.setattr("leadcrm.replica.time.monotonic", lambda: found.now)
-    return found
+def servers() -> Servers:
+    return Servers()
 
 
 def test_one_that_has_everything_is_not_behind(servers: Servers) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.builders import RECEIVED, message
-from tests.chaos.site import Site
+from tests.chaos.site import CHECKOUT, Site, wait_until
 from tests.kapso import Kapso
 from tests.machines import (
     MAKE_USER,
@@ -80,7 +80,7 @@ def post(machines: list[Machine], webhooks: int) -> None:
 def command(machine: Machine, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "manage.py", *words], env=machine.environment, capture_output=True, text=True, check=False, timeout=300,
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=CHECKOUT,
     )  # fmt: skip
 
 
@@ -145,3 +145,26 @@ def test_a_worker_wants_the_database_itself(machines: list[Machine]) -> None:
     said = command(machines[0], "work")
     assert said.returncode == 1
     assert "WORKER_DATABASE_URL" in said.stderr
+
+
+def test_a_worker_that_is_given_it_listens(site: Site, pgbouncer: PgBouncer, tmp_path: Path) -> None:
+    told = pgbouncer.environment | {"WORKER_DATABASE_URL": site.database_url}
+    machine = Machine(tmp_path, site, **told)
+    worker = subprocess.Popen(
+        [sys.executable, "manage.py", "work"],
+        env=machine.environment,
+        cwd=CHECKOUT,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: listens(site), "nobody listens for jobs")
+    finally:
+        worker.terminate()
+        worker.wait(30)
+
+
+def listens(site: Site) -> bool:
+    statement = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND query LIKE 'LISTEN %'"
+    with site.as_superuser() as connection:
+        row = connection.execute(statement).fetchone()
+    return bool(row and row[0])
