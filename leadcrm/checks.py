@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core import checks
 from django.db import connections
 
-from leadcrm.databases import SESSION, Pooling
+from leadcrm.databases import SESSION
 
 _LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 _KEY_LENGTH = 32  # characters: a key of 16 random bytes in hexadecimal
@@ -45,7 +45,7 @@ def check_allowed_hosts(**_: Any) -> list[checks.CheckMessage]:
 def check_settings_of_sessions(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
     """PgBouncer takes none from its clients, so the role must have them: waiting for ever for a lock loses webhooks."""
     found: list[checks.CheckMessage] = []
-    for alias in databases or () if settings.PGBOUNCER != Pooling.OFF else ():
+    for alias in databases or () if settings.PGBOUNCER else ():
         with connections[alias].cursor() as cursor:
             cursor.execute(
                 "SELECT current_user, current_database(), current_setting('lock_timeout'), current_setting('jit')"

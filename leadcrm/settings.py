@@ -19,7 +19,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 from environs import Env, validate
 
-from leadcrm.databases import Pooling, databases
+from leadcrm.databases import databases
 from leadcrm.local import local_secret_key, local_webhook_secret
 from leadcrm.mail_url import mail_settings
 from leadcrm.version import code_version
@@ -144,10 +144,9 @@ TEMPLATES = [
 ]
 
 
-# Another way to the same database than PgBouncer's, for the worker, which listens (manage.py work).
-WORKER_DATABASE_URL = env.str("WORKER_DATABASE_URL", "")
-PGBOUNCER = env.enum("PGBOUNCER", default=Pooling.OFF, enum=Pooling, by_value=True)
-DATABASES = databases(url=DATABASE_URL, replica_url=env.str("REPLICA_URL", ""), pooling=PGBOUNCER)
+# Whether DATABASE_URL leads to one, in transaction mode. For commands, see go_past_pgbouncer.
+PGBOUNCER = env.bool("PGBOUNCER", default=False)
+DATABASES = databases(url=DATABASE_URL, replica_url=env.str("REPLICA_URL", ""), pgbouncer=PGBOUNCER)
 DATABASE_ROUTERS = ["leadcrm.replica.Router"] if "replica" in DATABASES else []
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -111,9 +111,6 @@ class PgBouncer:
     def __init__(self, site: Site) -> None:
         assert PGBOUNCER
         self.site = site
-        said = subprocess.run([PGBOUNCER, "--version"], capture_output=True, text=True, check=True).stdout
-        major, minor = map(int, re.findall(r"\d+", said)[:2])
-        self.keeps_prepared = (major, minor) >= (1, 21)
         self._folder = site.postgres.sockets
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -128,8 +125,6 @@ class PgBouncer:
             "default_pool_size": self.CONNECTIONS,
             "logfile": self._folder / "pgbouncer.log",
         }
-        if self.keeps_prepared:
-            settings["max_prepared_statements"] = "200"
         lines = ["[databases]", f"leadcrm = host={self._folder} dbname=leadcrm", "[pgbouncer]"]
         lines += [f"{name} = {value}" for name, value in settings.items()]
         self._write("pgbouncer.ini", "\n".join(lines))
@@ -157,7 +152,7 @@ class PgBouncer:
     def environment(self) -> dict[str, str]:
         where = urlencode({"host": str(self._folder), "port": "6432"})
         url = f"postgresql://{ROLE}:{quote(SECRET)}@/leadcrm?{where}"
-        return {"DATABASE_URL": url, "PGBOUNCER": "prepared" if self.keeps_prepared else "on"}
+        return {"DATABASE_URL": url, "PGBOUNCER": "on"}
 
 
 def give_the_role_its_settings(site: Site) -> None:

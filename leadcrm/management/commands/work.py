@@ -13,7 +13,6 @@ from django.db import OperationalError, connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from leadcrm.advice import unreachable
-from leadcrm.databases import Pooling
 
 WORKER = (sys.executable, str(settings.BASE_DIR / "manage.py"), "procrastinate", "worker")
 
@@ -24,7 +23,10 @@ class Command(BaseCommand):
     )
 
     def handle(self, *_: Any, **__: Any) -> None:
-        environment = _without_pgbouncer()
+        if settings.PGBOUNCER:
+            raise CommandError(
+                "Set WORKER_DATABASE_URL to the database itself: PgBouncer tells no worker of its jobs."
+            )
         try:
             connection.ensure_connection()
         except OperationalError as error:
@@ -33,15 +35,4 @@ class Command(BaseCommand):
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             raise CommandError("The database lacks migrations: start the web server first, or run migrate.")
         connections.close_all()
-        os.execve(WORKER[0], WORKER, environment)  # noqa: S606 - no shell is wanted
-
-
-def _without_pgbouncer() -> dict[str, str]:
-    """The worker listens, which takes a session of its own."""
-    if settings.WORKER_DATABASE_URL:
-        return os.environ | {"DATABASE_URL": settings.WORKER_DATABASE_URL, "PGBOUNCER": Pooling.OFF}
-    if settings.PGBOUNCER != Pooling.OFF:
-        raise CommandError(
-            "Set WORKER_DATABASE_URL to the database itself: PgBouncer tells no worker of its jobs."
-        )
-    return dict(os.environ)
+        os.execv(WORKER[0], WORKER)  # noqa: S606 - no shell is wanted
