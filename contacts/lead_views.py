@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
+from django.db import connections
 from django.db.models import (
     DateTimeField,
     DurationField,
@@ -223,7 +223,7 @@ MOST_COUNTED = 1000
 def counts(leads: Leads, user: User, now: datetime) -> dict[str, int]:
     """How many of these leads each tab has, `MOST_COUNTED` + 1 standing for more. One statement."""
     parts = [_count(view.select(leads, user, now)) for view in VIEWS.values()]
-    with connection.cursor() as cursor:
+    with connections[leads.db].cursor() as cursor:
         cursor.execute(
             f"SELECT {', '.join(sql for sql, _params in parts)}",
             [value for _sql, params in parts for value in params],

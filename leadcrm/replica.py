@@ -1,110 +1,134 @@
-"""Reads that may be a moment old, from a replica: lists and reports of the admin, and what programs allow to be so.
+"""Reads from a replica that has all that they must show; the primary answers whenever it has not.
 
-Which these are is decided once for a request (`ReadsFromReplica`); everything else has no replica: webhooks, whatever
-writes, jobs and commands, sessions and tokens, the feed of changes. Whoever has just written reads from the primary
-until the replica has what they wrote, and so does everybody while it is away or too far behind.
+A list, or an answer of the API, may come from it when it has everything that was committed when the request came: so
+nobody ever sees less than on the primary, neither what they have just written nor what a webhook has. Reports and
+exports may lack the last seconds. Which these are is decided once for a request (`ReadsFromReplica`); everything else
+has no replica: webhooks, whatever writes, jobs and commands, sessions and tokens, a lead's page, the feed of changes.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import time
-from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
-from threading import Lock
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import MiddlewareNotUsed
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 logger = logging.getLogger(__name__)
 
 REPLICA = "replica"
-# No answer is further behind than that, in seconds.
-MOST_BEHIND = 3.0
-# How often a process looks how far the replica is, and how long it leaves alone one that was away.
-LOOK_EVERY, LEAVE_ALONE = 0.5, 10.0
-
-PAGES = {"admin:contacts_contact_changelist", "reports", "reports-behind"}
+NOW = timedelta(0)
+# How old an answer may be: a page by its name.
+PAGES = {
+    "admin:contacts_contact_changelist": NOW,
+    "admin:contacts_contact_export": timedelta(seconds=3),
+    "reports": timedelta(seconds=3),
+    "reports-behind": timedelta(seconds=3),
+}
+# Of the API all that only reads, but for the feed of changes, which waits for what comes.
+NOT_OF_API = {"api-changes"}
 # Who may see what is asked of the primary: somebody who was sent away is gone at once.
-PRIMARY_ONLY = {"membership", "preferences"}
-# Says in the browser, for as long as the replica may lag, that this person has just changed something.
-JUST_WROTE = "just_wrote"
-SAFE = ("GET", "HEAD", "OPTIONS")
-# Who looks at a lead has read it.
-SEEING_WRITES = "admin:contacts_contact_change"
+PRIMARY_ONLY = {"membership"}
+
+# What comes in all the time is in the replica some milliseconds later: a request waits for so many seconds, and looks
+# so often. Where that was in vain, nobody waits for a while, nor asks one that was away. All in seconds.
+PATIENCE, PAUSE = 0.05, 0.005
+HURRY, LEAVE_ALONE = 0.25, 10.0
 
 _allows: ContextVar[bool] = ContextVar("allows the replica", default=False)
 
 
-class Lag:
-    """Up to which moment the replica has everything, by the positions in the log of primary and replica.
+class Point(NamedTuple):
+    """A place in the primary's log, and when that was by the primary's clock: no other clock is asked."""
 
-    Clocks of other machines do not matter, a primary where nothing happens is no lag, and a replica that lost its
-    connection falls behind whatever it says. A process knows it for itself: a look is two statements.
-    """
+    position: int
+    at: datetime | None
+
+
+class Standby:
+    """Whether the replica may answer, as this process knows it."""
 
     def __init__(
         self,
-        primary: Callable[[], int],
-        replica: Callable[[], int | None],
+        primary: Callable[[], Point],
+        replica: Callable[[], Point | None],
         now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._primary, self._replica, self._now = primary, replica, now
-        self._lock = Lock()
-        self._marks: deque[tuple[float, int]] = deque()
-        self._complete_at = self._look_at = float("-inf")
+        self._primary, self._replica, self._now, self._sleep = primary, replica, now, sleep
+        self._hurry_until = self._away_until = float("-inf")
 
-    def seconds(self) -> float:
-        """How far behind it is at most, as of now."""
-        if self._now() >= self._look_at and self._lock.acquire(blocking=False):
-            try:
-                self._look()
-            finally:
-                self._lock.release()
-        return self._now() - self._complete_at
-
-    def _look(self) -> None:
-        now = self._now()
-        self._look_at = now + LOOK_EVERY
-        self._marks.append((now, self._primary()))
+    def has_caught_up(self, may_lack: timedelta) -> bool:
+        """Whether it has everything that is committed by now, apart from the last `may_lack`."""
+        if self._now() < self._away_until:
+            return False
+        wanted = self._primary()
         try:
-            reached = self._replica()
+            return self._reaches(wanted, may_lack)
         except Error as error:
             logger.warning("the replica is away: %s", type(error).__name__)
-            reached = None
-        if reached is None:
-            self.lose()
-            return
-        while self._marks and self._marks[0][1] <= reached:
-            self._complete_at = self._marks.popleft()[0]
+            self.leave_alone()
+            return False
 
-    def lose(self) -> None:
+    def _reaches(self, wanted: Point, may_lack: timedelta) -> bool:
+        end = self._now() + (PATIENCE if self._now() >= self._hurry_until else 0)
+        while True:
+            reached = self._replica()
+            if reached is None:
+                self.leave_alone()
+                return False
+            if reached.position >= wanted.position or _lag(reached, wanted) <= may_lack:
+                return True
+            if self._now() >= end:
+                self._hurry_until = self._now() + HURRY
+                return False
+            self._sleep(PAUSE)
+
+    def leave_alone(self) -> None:
         """It is away: the primary answers, and for a while nobody waits for it."""
-        self._complete_at, self._look_at = float("-inf"), self._now() + LEAVE_ALONE
-        self._marks.clear()
+        self._away_until = self._now() + LEAVE_ALONE
 
 
-def _position(alias: str, function: str) -> int | None:
-    with connections[alias].cursor() as cursor:
-        cursor.execute(f"SELECT {function}() - '0/0'::pg_lsn")
-        (position,) = cursor.fetchone()
-    return None if position is None else int(position)
+def _lag(reached: Point, wanted: Point) -> timedelta:
+    """At most, and never nothing: the last commit that is there may be long ago, and another one the first to lack."""
+    if reached.at is None or wanted.at is None:
+        return timedelta.max
+    return max(wanted.at - reached.at, timedelta.resolution)
 
 
 # A commit that somebody can see is flushed: leadcrm never turns synchronous_commit off.
-lag = Lag(
-    primary=lambda: _position(DEFAULT_DB_ALIAS, "pg_current_wal_flush_lsn") or 0,
-    replica=lambda: _position(REPLICA, "pg_last_wal_replay_lsn"),  # NULL: it is none, or no longer
-)
+_PRIMARY = "SELECT pg_current_wal_flush_lsn() - '0/0'::pg_lsn, clock_timestamp()"
+# NULL: it is none, or no longer. The time is that of the newest commit that it has, as the primary wrote it.
+_REPLICA = """
+SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() - '0/0'::pg_lsn END, pg_last_xact_replay_timestamp()
+"""
+
+
+def _point(alias: str, statement: str) -> Point | None:
+    with connections[alias].cursor() as cursor:
+        cursor.execute(statement)
+        position, at = cursor.fetchone()
+    return None if position is None else Point(int(position), at)
+
+
+def _point_of_primary() -> Point:
+    point = _point(DEFAULT_DB_ALIAS, _PRIMARY)
+    assert point is not None  # noqa: S101 - a primary has one
+    return point
+
+
+standby = Standby(_point_of_primary, lambda: _point(REPLICA, _REPLICA))
 
 
 class Router:
-    """Django's: which database a query goes to."""
+    """Django's: which database a query goes to. Statements of our own ask it by `Model.objects.db`."""
 
     def db_for_read(self, model: Any, **_: Any) -> str:
         """Never left to Django, which would go on where an object came from."""
@@ -125,69 +149,38 @@ class Router:
 
 
 class ReadsFromReplica:
-    """Middleware: decides for each request whether it may be answered from the replica."""
+    """Middleware: decides for each request whether it is answered from the replica."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         if not settings.DATABASE_ROUTERS:
             raise MiddlewareNotUsed
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
         token = _allows.set(False)
         try:
             response = self.get_response(request)
             if _allows.get() and response.status_code >= 500 and connections[REPLICA].errors_occurred:
                 # It went away meanwhile, or had to forget rows that a long report was reading.
-                lag.lose()
+                standby.leave_alone()
                 _allows.set(False)
                 request.only_primary = True  # type: ignore[attr-defined]
                 response = self.get_response(request)
+            return response
         finally:
             _allows.reset(token)
-        if _wrote(request):
-            response.set_cookie(
-                JUST_WROTE,
-                "1",
-                max_age=int(MOST_BEHIND) + 2,
-                secure=settings.SESSION_COOKIE_SECURE,
-                httponly=True,
-                samesite="Lax",
-            )
-        return response
 
     def process_view(self, request: HttpRequest, *_: Any) -> None:
-        if not getattr(request, "only_primary", False):
-            seconds = _may_be_behind(request)
-            _allows.set(seconds > 0 and lag.seconds() <= seconds)
+        may_lack = _may_lack(request)
+        if may_lack is not None and not getattr(request, "only_primary", False):
+            _allows.set(standby.has_caught_up(may_lack))
 
 
-def _may_be_behind(request: HttpRequest) -> float:
-    """By how many seconds the answer may be behind; 0 where it must not be."""
-    if request.method not in SAFE or request.resolver_match is None:
-        return 0
-    if _is_api(request):
-        return _max_stale(request) if request.resolver_match.view_name != "api-changes" else 0
-    is_listed = request.resolver_match.view_name in PAGES
-    return MOST_BEHIND if is_listed and JUST_WROTE not in request.COOKIES else 0
-
-
-def _wrote(request: HttpRequest) -> bool:
-    """Of people; programs say themselves what they allow."""
-    if _is_api(request):
-        return False
-    match = request.resolver_match
-    return request.method not in SAFE or (match is not None and match.view_name == SEEING_WRITES)
-
-
-def _is_api(request: HttpRequest) -> bool:
-    return request.path_info.startswith("/api/")
-
-
-def _max_stale(request: HttpRequest) -> float:
-    """`Cache-Control: max-stale=3` (RFC 9111) allows it: who follows the changes must not, or would miss some."""
-    told = re.search(
-        r"(?:^|[\s,])max-stale(?:=(\d{1,9}))?\s*(?:,|$)", request.headers.get("Cache-Control", "")
-    )
-    if told is None:
-        return 0
-    return min(MOST_BEHIND, float(told[1])) if told[1] else MOST_BEHIND
+def _may_lack(request: HttpRequest) -> timedelta | None:
+    """How old the answer may be; None for what the primary answers."""
+    if request.method not in ("GET", "HEAD") or request.resolver_match is None:
+        return None
+    name = request.resolver_match.view_name
+    if request.path_info.startswith("/api/v1/"):
+        return None if name in NOT_OF_API else NOW
+    return PAGES.get(name)

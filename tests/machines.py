@@ -83,11 +83,6 @@ class Visitor:
         page = self.get(machine, "/admin/login/")
         return self.post(machine, "/admin/login/", {"username": "ana", "password": password}, page)
 
-    def forget(self, name: str) -> None:
-        """As a browser does with a cookie whose time is over."""
-        for cookie in [each for each in self._cookies if each.name == name]:
-            self._cookies.clear(cookie.domain, cookie.path, name)
-
     def ask(self, machine: Site, path: str, **headers: str) -> Any:
         return json.loads(self.get(machine, path, **headers))
 
@@ -241,11 +236,11 @@ class Replica:
         with self.as_superuser() as connection:
             connection.execute("SELECT pg_wal_replay_resume()")
 
-    def scans(self) -> int:
-        """How often somebody has read leads here."""
-        statement = "SELECT seq_scan + idx_scan FROM pg_stat_user_tables WHERE relname = 'contacts_contact'"
+    def scans(self, table: str = "contacts_contact") -> int:
+        """How often somebody has read this table here."""
+        statement = "SELECT seq_scan + idx_scan FROM pg_stat_user_tables WHERE relname = %s"
         with self.as_superuser() as connection:
-            row = connection.execute(statement).fetchone()
+            row = connection.execute(statement, [table]).fetchone()
         return int(row[0] or 0) if row else 0
 
     @property
