@@ -9,7 +9,7 @@ bench_requirements := requirements/bench.txt
 # None of the caller's settings changes the result of a test; its database and keys are apart from those of `make run`.
 APART := @env $(addprefix -u ,DATABASE_URL SECRET_KEY ENCRYPTION_KEYS DEBUG ALLOWED_HOSTS PORT HTTPS TIME_ZONE \
 	KAPSO_WEBHOOK_SECRET KAPSO_API_KEY KAPSO_API_BASE_URL METRICS_TOKEN RETENTION_DAYS SITE_URL EMAIL_URL \
-	EMAIL_FROM API_REQUESTS_PER_MINUTE)
+	EMAIL_FROM API_REQUESTS_PER_MINUTE PGBOUNCER WORKER_DATABASE_URL REPLICA_URL)
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' $(MAKEFILE_LIST) | expand -t 18

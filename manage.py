@@ -13,8 +13,10 @@ def main() -> None:
         from django.core.management import execute_from_command_line
 
         from leadcrm.advice import advice_on
+        from leadcrm.databases import go_past_pgbouncer
     except ModuleNotFoundError as error:
         sys.exit(f"leadcrm: {error}. Run `make install`, then use .venv/bin/python.")
+    go_past_pgbouncer("".join(sys.argv[1:2]))
     try:
         execute_from_command_line(sys.argv)
     except BrokenPipeError:

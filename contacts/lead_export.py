@@ -137,6 +137,7 @@ def response(
     leads: QuerySet[Any], fmt: Format, *, workspaces: Iterable[int], name: str = "leads", marked: bool = True
 ) -> StreamingHttpResponse:
     """The file as an answer. Raises `TooManyRows`, or `Busy` where others are being exported just now."""
+    leads = leads.using(leads.db)  # also for the pieces, which are read when the request is done
     pieces = stream(leads, fmt, workspaces=workspaces, marked=marked)
     answer = StreamingHttpResponse(_Slot(pieces), content_type=CONTENT_TYPES[fmt])
     day = timezone.localdate().isoformat()

@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import connection
+from django.db import connections
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 
+from contacts.models import Contact
 from contacts.phone_forms import forms, parts_to_find
 
 # Whatever is typed beyond this finds nobody more.
@@ -82,7 +83,7 @@ def _said(term: str, workspaces: list[int]) -> list[int | None]:
 
 
 def _ids(statement: str, parameters: list[Any]) -> list[int | None]:
-    with connection.cursor() as cursor:
+    with connections[Contact.objects.db].cursor() as cursor:  # where the leads are read that they are of
         cursor.execute(statement, parameters)
         return [row[0] for row in cursor.fetchall()]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
+from django.db import connections
 from django.db.models import (
     BooleanField,
     Count,
@@ -216,7 +216,7 @@ LOOKED_AT = 500
 def counts(leads: Leads, user: User, now: datetime) -> dict[str, int]:
     """How many of these leads each tab has, `MOST_COUNTED` + 1 standing for more. One statement."""
     parts = [_count(view.select(leads, user, now)) for view in VIEWS.values()]
-    with connection.cursor() as cursor:
+    with connections[leads.db].cursor() as cursor:
         cursor.execute(
             f"SELECT {', '.join(sql for sql, _params in parts)}",
             [value for _sql, params in parts for value in params],

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db import connection
+from django.db import connections
 from django.db.models import QuerySet
 
 from contacts.models import Change, ChangesKept
@@ -154,6 +154,6 @@ def _one(statement: str) -> tuple[Any, ...]:
 
 
 def _rows(statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with connections[Change.objects.db].cursor() as cursor:  # where the rows are read that it tells of
         cursor.execute(statement, parameters)
         return list(cursor.fetchall())

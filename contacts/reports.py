@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from django.db import connection
+from django.db import connections
 from django.db.models import Case, Count, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 
@@ -230,6 +230,6 @@ class Report:
         }
 
     def _rows(self, statement: str, **more: Any) -> list[tuple[Any, ...]]:
-        with connection.cursor() as cursor:
+        with connections[Message.objects.db].cursor() as cursor:
             cursor.execute(statement, self._parameters | more)
             return list(cursor.fetchall())

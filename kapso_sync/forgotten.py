@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 from contacts.models import Workspace
 from contacts.shadow import Shadow
-from kapso_sync.rebuilding import SHADOW, Busy, alone_with
+from kapso_sync.rebuilding import SHADOW, is_let_alone
 
 # Begun by code that did not note when, it is older than any.
 IS_OLD = """
@@ -29,12 +29,11 @@ def drop_forgotten_shadows() -> int:
 def _drop_if_forgotten(schema: str) -> bool:
     workspace_id = int(schema.removeprefix(SHADOW))
     shadow = Shadow(schema)
-    try:
-        with alone_with(workspace_id), transaction.atomic():
-            is_gone = not Workspace.objects.filter(pk=workspace_id).exists()
-            is_forgotten = shadow.exists and (is_gone or bool(shadow.run(IS_OLD)[0][0]))
-            if is_forgotten:
-                shadow.drop()
-            return is_forgotten
-    except Busy:
-        return False
+    with transaction.atomic():
+        if not is_let_alone(workspace_id):
+            return False
+        is_gone = not Workspace.objects.filter(pk=workspace_id).exists()
+        is_forgotten = shadow.exists and (is_gone or bool(shadow.run(IS_OLD)[0][0]))
+        if is_forgotten:
+            shadow.drop()
+        return is_forgotten

@@ -307,7 +307,10 @@ def rebuilding(workspace: Workspace) -> Iterator[Rebuild]:
 
 @contextmanager
 def alone_with(workspace_id: int) -> Iterator[None]:
-    """With its shadow, until the block ends. Raises `Busy` where somebody else is."""
+    """With its shadow, until the block ends. Raises `Busy` where somebody else is.
+
+    Never through PgBouncer, which would give the lock's session to others (kapso_sync.management.building).
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [REBUILD_LOCK, workspace_id])
         if not cursor.fetchone()[0]:
@@ -317,3 +320,10 @@ def alone_with(workspace_id: int) -> Iterator[None]:
     finally:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [REBUILD_LOCK, workspace_id])
+
+
+def is_let_alone(workspace_id: int) -> bool:
+    """Whether nobody rebuilds it; then nobody will until the transaction ends. Also through PgBouncer."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [REBUILD_LOCK, workspace_id])
+        return bool(cursor.fetchone()[0])

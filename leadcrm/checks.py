@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.db import connections
+
+from leadcrm.databases import SESSION
 
 _LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 _KEY_LENGTH = 32  # characters: a key of 16 random bytes in hexadecimal
@@ -35,6 +39,24 @@ def check_allowed_hosts(**_: Any) -> list[checks.CheckMessage]:
         return []
     text = "ALLOWED_HOSTS names this machine only: set it to the host names under which leadcrm is reached."
     return [checks.Info(text, id="leadcrm.I001")]
+
+
+@checks.register(checks.Tags.database)
+def check_settings_of_sessions(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
+    """PgBouncer takes none from its clients, so the role must have them: waiting for ever for a lock loses webhooks."""
+    found: list[checks.CheckMessage] = []
+    for alias in databases or () if settings.PGBOUNCER else ():
+        with connections[alias].cursor() as cursor:
+            cursor.execute(
+                "SELECT current_user, current_database(), current_setting('lock_timeout'), current_setting('jit')"
+            )
+            role, name, *now = cursor.fetchone()
+        if now != list(SESSION.values()):
+            where = f'ALTER ROLE "{role}" IN DATABASE "{name}" SET'
+            how = "; ".join(f"{where} {setting} = '{value}'" for setting, value in SESSION.items())
+            text = f"Behind PgBouncer the role needs settings of its own. Then RECONNECT in PgBouncer's console. Run: {how}"
+            found.append(checks.Error(text, id="leadcrm.E002"))
+    return found
 
 
 def without_any_secret() -> str:

@@ -19,6 +19,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 from environs import Env, validate
 
+from leadcrm.databases import databases
 from leadcrm.local import local_secret_key, local_webhook_secret
 from leadcrm.mail_url import mail_settings
 from leadcrm.version import code_version
@@ -111,6 +112,7 @@ MIDDLEWARE = [
     "kapso_sync.afterwards.retries_after_answers",
     "kapso_sync.views.webhooks_first",
     "leadcrm.health.Probes",  # first: whoever probes comes by address, and without HTTPS
+    "leadcrm.replica.ReadsFromReplica",  # not there without one
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -142,38 +144,10 @@ TEMPLATES = [
 ]
 
 
-def database() -> dict[str, Any]:
-    """PostgreSQL by `DATABASE_URL`, or the embedded one, which starts when the first connection is made."""
-    common = {
-        # One connection per worker thread, kept: connecting costs more than a webhook does.
-        "CONN_MAX_AGE": None,
-        "CONN_HEALTH_CHECKS": True,
-        "ATOMIC_REQUESTS": False,  # a delivery must outlive the error of its own request
-        "OPTIONS": {
-            # A webhook that waits for a lock gives up after 3 seconds, is stored as failed and retried.
-            # jit: the sync's statements are long and quick, compiling them would take longer than they run.
-            "options": "-c lock_timeout=3s -c jit=off -c timezone=UTC",
-            # Allows what asks for it to be prepared, which is the sync's statements (contacts.statements).
-            "prepare_threshold": 5,
-        },
-    }
-    if TRYING_OUT:
-        return common | {"ENGINE": "leadcrm.embedded", "NAME": "leadcrm"}
-    # environs would need a further package to read the URL; psycopg reads it itself.
-    from psycopg.conninfo import conninfo_to_dict
-
-    parts = conninfo_to_dict(DATABASE_URL)
-    options = {name: value for name, value in parts.items() if name not in _URL_PARTS}
-    return common | {
-        "ENGINE": "django.db.backends.postgresql",
-        **{setting: str(parts[name]) for name, setting in _URL_PARTS.items() if name in parts},
-        "OPTIONS": options | common["OPTIONS"],  # type: ignore[operator]
-    }
-
-
-_URL_PARTS = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-
-DATABASES = {"default": database()}
+# Whether DATABASE_URL leads to one, in transaction mode. For commands, see go_past_pgbouncer.
+PGBOUNCER = env.bool("PGBOUNCER", default=False)
+DATABASES = databases(url=DATABASE_URL, replica_url=env.str("REPLICA_URL", ""), pgbouncer=PGBOUNCER)
+DATABASE_ROUTERS = ["leadcrm.replica.Router"] if "replica" in DATABASES else []
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [

@@ -1,5 +1,7 @@
 """Whose turn it is: so many requests are at work at a time, each with a database connection, however many threads wait.
 
+Where there is a replica, a turn has a connection to that, too, made when it is first used.
+
 A request that waits for something of its own accord (api.waiting) has a thread, because WSGI has no other way, and
 steps aside meanwhile: it keeps no connection and nobody's turn, and goes on when it is its turn again. So there may be
 many more threads than connections, and those who wait are in nobody's way.
@@ -12,11 +14,14 @@ from contextlib import contextmanager
 from queue import LifoQueue
 from typing import TYPE_CHECKING, Any
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# By the names of their databases.
+Connections = dict[str, BaseDatabaseWrapper]
 
 # Where a request finds how to step aside: a context manager.
 ASIDE = "leadcrm.aside"
@@ -28,11 +33,12 @@ class Turns:
     def __init__(self, application: WSGIApplication, at_once: int) -> None:
         self._application = application
         # The last one to come back is the next to go: what PostgreSQL prepared for it is still warm.
-        self._free: LifoQueue[BaseDatabaseWrapper] = LifoQueue()
+        self._free: LifoQueue[Connections] = LifoQueue()
         for _ in range(at_once):
-            connection = connections.create_connection(DEFAULT_DB_ALIAS)
-            connection.inc_thread_sharing()  # one thread at a time, but not always the same
-            self._free.put(connection)
+            mine = {alias: connections.create_connection(alias) for alias in connections}
+            for connection in mine.values():
+                connection.inc_thread_sharing()  # one thread at a time, but not always the same
+            self._free.put(mine)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         turn = _Turn(self._free)
@@ -46,23 +52,26 @@ class Turns:
 
 
 class _Turn:
-    def __init__(self, free: LifoQueue[BaseDatabaseWrapper]) -> None:
+    def __init__(self, free: LifoQueue[Connections]) -> None:
         self._free = free
-        self._connection: BaseDatabaseWrapper | None = None
+        self._mine: Connections | None = None
 
     @property
     def is_held(self) -> bool:
-        return self._connection is not None
+        return self._mine is not None
 
     def take(self) -> None:
-        self._connection = connections[DEFAULT_DB_ALIAS] = self._free.get()
+        self._mine = self._free.get()
+        for alias, connection in self._mine.items():
+            connections[alias] = connection
 
     def give_back(self) -> None:
-        if (connection := self._connection) is not None:
-            self._connection = None
-            if connections[DEFAULT_DB_ALIAS] is connection:  # what is let go of may be so in any thread
-                del connections[DEFAULT_DB_ALIAS]
-            self._free.put(connection)
+        if (mine := self._mine) is not None:
+            self._mine = None
+            for alias, connection in mine.items():
+                if connections[alias] is connection:  # what is let go of may be so in any thread
+                    del connections[alias]
+            self._free.put(mine)
 
     @contextmanager
     def aside(self) -> Iterator[None]:

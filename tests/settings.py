@@ -24,6 +24,9 @@ for name in (
     "TIME_ZONE",
     "EMAIL_URL",
     "EMAIL_FROM",
+    "PGBOUNCER",
+    "REPLICA_URL",
+    "WORKER_DATABASE_URL",
 ):
     os.environ.pop(name, None)
 os.environ["KAPSO_WEBHOOK_SECRET"] = "project-secret"

@@ -51,7 +51,8 @@ def _every_choice(request: HttpRequest) -> Any:
     )
     full_name = NullIf(Trim(Concat("first_name", Value(" "), "last_name")), Value(""))
     members = Membership.objects.filter(workspace__in=mine).values("user")
-    people: Any = _choice("owner", User.objects.filter(pk__in=members), "pk", Coalesce(full_name, "username"))
+    colleagues = User.objects.using(Contact.objects.db).filter(pk__in=members)  # one query is of one database
+    people: Any = _choice("owner", colleagues, "pk", Coalesce(full_name, "username"))
     tags = _choice("tag", Tag.objects.filter(workspace__in=mine), "name", F("name"))
     given = recent.annotate(given=Func("tags", function="unnest", output_field=CharField()))
     used = _choice("tag", given, "given", F("given")).distinct()

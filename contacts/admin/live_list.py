@@ -21,6 +21,7 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.http import require_GET
 
 from contacts.localising import localise
+from contacts.models import Contact
 
 if TYPE_CHECKING:
     from contacts.admin.tenancy import MemberAdmin
@@ -39,8 +40,9 @@ NEWS = """
 
 
 def cursor_of(user: User) -> str:
-    """What was newest in the user's workspaces when the page was made."""
-    return User.objects.annotate(cursor=_news()).values_list("cursor", flat=True).get(pk=user.pk) or ""
+    """What was newest in the user's workspaces when the page was made, there where it gets its rows from."""
+    there = User.objects.using(Contact.objects.db).annotate(cursor=_news())
+    return there.filter(pk=user.pk).values_list("cursor", flat=True).first() or ""
 
 
 def urls(leads: MemberAdmin, shown: Callable[[HttpRequest, Any], dict[str, Any]]) -> list[URLPattern]:

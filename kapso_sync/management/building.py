@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.conf import settings
 from django.core.management import CommandError
 from django.core.management.base import BaseCommand, CommandParser
 
@@ -17,6 +18,11 @@ from kapso_sync.rebuilding import Busy, Incomplete, Outdated, Rebuild, rebuildin
 
 # What a rebuild is built on may change while it runs: then it begins anew, so often.
 TRIES = 3
+# PgBouncer would give the connection to others between two transactions, and the lock with it.
+TAKES_A_SESSION = (
+    "This holds a lock for as long as it takes, which takes a connection of its own: "
+    "set WORKER_DATABASE_URL to the database itself, past PgBouncer."
+)
 KEEPS_CHANGING = "Numbers, code, bodies or erased people keep changing: run it again later."
 
 
@@ -41,6 +47,8 @@ def workspaces(slug: str | None) -> list[Workspace]:
 @contextmanager
 def built(command: BaseCommand, workspace: Workspace, *, restart: bool) -> Iterator[Rebuild]:
     """The workspace's shadow, complete; it is left behind only where something went wrong on the way."""
+    if settings.PGBOUNCER:
+        raise CommandError(TAKES_A_SESSION)
     try:
         with rebuilding(workspace) as rebuild:
             build(command, rebuild, restart=restart)

@@ -23,6 +23,10 @@ class Command(BaseCommand):
     )
 
     def handle(self, *_: Any, **__: Any) -> None:
+        if settings.PGBOUNCER:
+            raise CommandError(
+                "Set WORKER_DATABASE_URL to the database itself: PgBouncer tells no worker of its jobs."
+            )
         try:
             connection.ensure_connection()
         except OperationalError as error:
