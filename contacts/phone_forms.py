@@ -8,12 +8,8 @@ that two leads are one, and finds what somebody typed; a phone is always stored 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
-from django.db.models import Q
 from django.utils.translation import gettext_lazy
-
-from contacts.models import Identity
 
 # Brazil's area codes; a landline begins with 2 to 5 and has eight digits, always.
 _AREA = r"(?:1[1-9]|2[12478]|3[1-578]|4[1-9]|5[1345]|6[1-9]|7[134579]|8[1-9]|9[1-9])"
@@ -47,14 +43,3 @@ def parts_to_find(typed: str) -> list[str]:
     if home and len(forms(digits)) == 1:
         return [digits, home[1] + home[2], f"{home[1]}9{home[2]}"]
     return [digits, *forms(digits)]
-
-
-def phones_like(typed: str, workspaces: Iterable[int]) -> Q:
-    """Leads that have a phone with these digits, or that mobile in its other form, also among their former phones."""
-    wanted = Q()
-    for part in parts_to_find(typed):
-        wanted |= Q(phone__contains=part)
-    former = Identity.objects.filter(
-        workspace__in=list(workspaces), kind=Identity.Kind.PHONE, value__in=forms(typed.lstrip("0"))
-    )
-    return wanted | Q(pk__in=former.values("contact"))
