@@ -221,7 +221,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="contact",
             name="unanswered_since",
-            field=models.DateTimeField(blank=True, editable=False, null=True),
+            field=models.DateTimeField(blank=True, editable=False, null=True, verbose_name="waits since"),
         ),
         migrations.RunSQL(WAITING, migrations.RunSQL.noop),
         migrations.AddIndex(

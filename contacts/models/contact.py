@@ -109,7 +109,7 @@ class Contact(models.Model):
     last_contact_at = models.DateTimeField(_("last contact"), null=True, blank=True)
     last_inbound_at = models.DateTimeField(_("last message from the customer"), null=True, blank=True)
     # The first message of the customer's that we have not answered: since when they wait. Empty once we answer.
-    unanswered_since = models.DateTimeField(null=True, blank=True, editable=False)
+    unanswered_since = models.DateTimeField(_("waits since"), null=True, blank=True, editable=False)
     # Up to which message of the customer's the team has read (its event time).
     read_at = models.DateTimeField(null=True, blank=True, editable=False)
     # When it was archived or converted, empty while it is open: a trigger keeps it as the newest `StatusChange` says.

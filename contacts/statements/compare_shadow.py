@@ -188,7 +188,7 @@ _CHOSEN_SOURCE = f"""CASE WHEN r.source IN ('', 'whatsapp') OR r.source = (
     SELECT left({TOUCH_LABEL}, 255) FROM (SELECT r.first_touch AS touch) AS first) THEN r.source END AS source"""
 _DERIVED = (
     "phone", "business_scoped_user_id", "parent_user_id", "username", "kapso_name", "first_touch", "last_touch",
-    "marketing_opt_out", "last_activity_at", "last_contact_at", "last_inbound_at",
+    "marketing_opt_out", "last_activity_at", "last_contact_at", "last_inbound_at", "unanswered_since",
 )  # fmt: skip
 LEADS = Compared(
     what="lead",
