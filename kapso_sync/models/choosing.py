@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Self
 
-from django.db import connection, models
+from django.db import models
 from django.db.models import Q
 
 from contacts.facts import as_json
 from contacts.models import PhoneNumber
 from contacts.rights import Rights
+from contacts.statements import run
 from kapso_sync.outcomes import SAVE_OUTCOMES
 
 if TYPE_CHECKING:
@@ -97,5 +98,4 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
             }
             for delivery in deliveries
         ]
-        with connection.cursor() as cursor:
-            cursor.execute(SAVE_OUTCOMES, [as_json(rows)])
+        run(SAVE_OUTCOMES, [as_json(rows)])
