@@ -51,7 +51,7 @@ def _rows_of(node: dict[str, Any]) -> float:
     return float((node["Actual Rows"] + removed) * node["Actual Loops"])
 
 
-def _stored(name: str, who: str, count: int, first: int) -> list[WebhookDelivery]:
+def stored(name: str, who: str, count: int, first: int) -> list[WebhookDelivery]:
     """One message each, of people of whom nobody has heard."""
     found = []
     for index in range(first, first + count):
@@ -78,9 +78,9 @@ def test_four_times_the_deliveries_are_four_times_the_work(
     name: str, who: str, cast: Cast, touched: list[float]
 ) -> None:
     # Also tells the planner how large the tables are.
-    replay_in_batches(_as_queryset(_stored(name, who, 500, first=5000)))
-    few = _stored(name, who, 50, first=1000)
-    many = _stored(name, who, 200, first=2000)
+    replay_in_batches(_as_queryset(stored(name, who, 500, first=5000)))
+    few = stored(name, who, 50, first=1000)
+    many = stored(name, who, 200, first=2000)
     touched.clear()
     sync.replay(few)
     for_few = touched.copy()
