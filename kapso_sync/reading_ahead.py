@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from django.db import connection, connections
 
+from contacts.batches import in_batches
 from kapso_sync.models import WebhookDelivery
-from kapso_sync.parts import told_by
+from kapso_sync.parts import numbers_named_by, parts_of
+
+AT_A_TIME = 50  # deliveries: a few milliseconds
 
 
 def read_ahead(batches: Iterator[list[WebhookDelivery]]) -> Iterator[list[WebhookDelivery]]:
@@ -35,5 +39,9 @@ def read_ahead(batches: Iterator[list[WebhookDelivery]]) -> Iterator[list[Webhoo
 
 def _next(batches: Iterator[list[WebhookDelivery]]) -> list[WebhookDelivery]:
     batch = next(batches, [])
-    told_by(batch)  # a delivery keeps what it tells, for whoever asks next
+    for some in in_batches(batch, AT_A_TIME):
+        parts_of(some, numbers_named_by(some))  # a delivery keeps what it tells, for whoever asks next
+        time.sleep(
+            0
+        )  # Python serves the other thread first: PostgreSQL may be waiting for its next statement
     return batch

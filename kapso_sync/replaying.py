@@ -18,7 +18,7 @@ from kapso_sync.reading_ahead import read_ahead
 
 # One transaction each: large enough that statements cost little, small enough that live webhooks never wait long. A
 # body may have 8 MB, and is many times as large when it is read: so few of those come together.
-BATCH_SIZE = 500
+BATCH_SIZE = 1000
 BATCH_BYTES = 4 * 1024 * 1024
 # As much to bring in as BATCH_SIZE deliveries of the usual length.
 TOLD_AFTER = 4 * BATCH_BYTES

@@ -78,7 +78,7 @@ def test_four_times_the_deliveries_are_four_times_the_work(
     name: str, who: str, cast: Cast, touched: list[float]
 ) -> None:
     # Also tells the planner how large the tables are.
-    replay_in_batches(_as_queryset(stored(name, who, 500, first=5000)))
+    replay_in_batches(_as_queryset(stored(name, who, 500, first=5000)), size=100)
     few = stored(name, who, 50, first=1000)
     many = stored(name, who, 200, first=2000)
     touched.clear()

@@ -169,6 +169,7 @@ class WebhookDelivery(models.Model):
     def items(self, own_phones: Mapping[str, str]) -> Sequence[formats.Item]:
         """What the body tells, where these are the businesses' own phones; read once, however often it is tried."""
         received_at = self.earliest_received_at or self.received_at
+        own_phones = {number: own_phones[number] for number in self.numbers_named if number in own_phones}
         if self._items is None or self._items[:2] != (own_phones, received_at):
             headers = {name.lower(): value for name, value in self.headers.items()}
             items = formats.normalise(
