@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -135,30 +134,7 @@ class Server(ABC):
 
     def timed(self, *arguments: str) -> Spent:
         """As `run`, for what it costs."""
-        started = time.monotonic()
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                cwd=CHECKOUT,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-            watchdog = threading.Timer(LONGEST, process.kill)
-            watchdog.start()
-            try:
-                # The one way to learn the memory of this process alone.
-                _, status, usage = os.wait4(process.pid, 0)
-            except BaseException:
-                process.kill()
-                raise
-            finally:
-                watchdog.cancel()
-            process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise Refused(f"{' '.join(arguments)} of {self.name} failed: see {self.log}")
-        return Spent(seconds=time.monotonic() - started, megabytes=usage.ru_maxrss / 1024)
+        return Spent(**json.loads(self.run("-m", "benchmarks.spending", *arguments)))
 
     # What is in its tables
 

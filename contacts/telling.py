@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from contacts.events import MessageTold
@@ -60,25 +61,40 @@ def _realness(told: MessageTold) -> int:
     return int(told.message_type not in PLACEHOLDER_TYPES)
 
 
-def _rank(told: MessageTold, field: str, values: tuple[Any, ...]) -> str:
+def _as_json(values: tuple[Any, ...]) -> str:
+    """One form for equal values. Most are a single text, and an encoder takes longer to make than to use."""
+    if len(values) == 1 and isinstance(values[0], str):
+        return f"[{encode_basestring_ascii(values[0])}]"
+    return _SORTED.encode(values)
+
+
+_SORTED = json.JSONEncoder(sort_keys=True, default=str)
+
+
+def _rank(told: MessageTold, field: str, values: tuple[Any, ...], route: str) -> str:
     """Fixed width, so that ranks compare as text, from the most to the least telling part."""
     real = 1 if field != "body" else _realness(told)
     # A body without its type's data has only a label for content ("[text]", "Photo").
     present = field != "body" or not told.is_label
-    millis = int(told.at.timestamp() * 1000) if told.timed else 0
-    value = json.dumps(values, sort_keys=True, default=str)
+    value = _as_json(values)
     digest = hashlib.sha256(value.encode()).hexdigest()[:8]
-    return f"{real:d}{present:d}{ORIGIN_RANK.get(told.origin, 2)}{millis:014d}{min(len(value), 9999999):07d}{digest}"
+    return f"{real:d}{present:d}{route}{min(len(value), 9999999):07d}{digest}"
+
+
+def _route(told: MessageTold) -> str:
+    """The part of a rank that all fields of a telling share: the way it came, and when it happened."""
+    millis = int(told.at.timestamp() * 1000) if told.timed else 0
+    return f"{ORIGIN_RANK.get(told.origin, 2)}{millis:014d}"
 
 
 def merge(tellings: Iterable[MessageTold]) -> dict[str, Any]:
     """The tellings of one WAMID as one row's columns, with their ranks in `told`."""
     merged: dict[str, Any] = {"told": {}}
     for told in tellings:
-        columns = _columns(told)
+        columns, route = _columns(told), _route(told)
         for field, names in FIELDS.items():
             values = tuple(columns[name] for name in names)
-            rank = _rank(told, field, values) if any(values) else ""
+            rank = _rank(told, field, values, route) if any(values) else ""
             if rank > merged["told"].get(field, "") or names[0] not in merged:
                 merged.update(zip(names, values, strict=True))
                 merged["told"][field] = rank

@@ -247,7 +247,7 @@ def write(
     places = dict(zip([*messages, *sorted(receipted)], placement.asked, strict=False))
     batch = {
         "contacts": list(placement.contacts.items()),
-        "identities": sorted(placement.homes.items()),
+        "identities": [[*home, home[1] in placement.contacts] for home in sorted(placement.homes.items())],
         "conversations": [[*made, *key] for key, made in placement.conversations.items()],
         "pairs": sorted(placement.pairs),
         "messages": [_message_row(key, columns, places[key]) for key, columns in messages.items()],

@@ -79,34 +79,32 @@ RETURNING phone_number_id, body_sha256, idempotency_key, id, xmax = 0, status, a
 # has claimed the delivery since: it stays theirs, unless it was one too many.
 SAVE_OUTCOMES = f"""
 WITH told AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset(%s::jsonb) AS row (
+    SELECT told.*, d.attempts AS former_attempts, d.status AS former_status, d.error AS former_error,
+        d.processed_at AS former_at, d.received_at, d.code_version AS former_code,
+        CASE WHEN told.is_first OR d.next_retry_at IS NULL THEN 1 ELSE d.failures + 1 END AS in_a_row
+    FROM jsonb_to_recordset(%s::jsonb) AS told (
         id bigint, is_first bool, is_busy bool, is_dead bool, status text, error text, event text, workspace_id bigint,
         processed_at timestamptz, code_version text, waits_for text[])
-), former AS MATERIALIZED (
-    SELECT d.id, d.attempts, d.status, d.error, d.processed_at, d.received_at, d.code_version,
-        CASE WHEN told.is_first OR d.next_retry_at IS NULL THEN 1 ELSE d.failures + 1 END AS failures
-    FROM kapso_sync_webhookdelivery d JOIN told ON told.id = d.id
-    ORDER BY d.id FOR NO KEY UPDATE OF d
+    JOIN kapso_sync_webhookdelivery d ON d.id = told.id
+    ORDER BY told.id FOR NO KEY UPDATE OF d
 ), kept AS (
     INSERT INTO kapso_sync_deliveryattempt (delivery_id, number, at, status, error, code_version)
-    SELECT id, former.attempts, COALESCE(former.processed_at, former.received_at), former.status, former.error,
-        former.code_version
-    FROM former JOIN told USING (id)
-    WHERE former.attempts > 0 AND NOT told.is_first AND (
-        former.status = 'failed'
-        OR (former.status, former.error, former.code_version) <> (told.status, told.error, told.code_version))
+    SELECT id, former_attempts, COALESCE(former_at, received_at), former_status, former_error, former_code
+    FROM told
+    WHERE former_attempts > 0 AND NOT is_first AND (
+        former_status = 'failed' OR (former_status, former_error, former_code) <> (status, error, code_version))
 )
 UPDATE kapso_sync_webhookdelivery d SET
     status = told.status, error = told.error, event = told.event, workspace_id = told.workspace_id,
     processed_at = told.processed_at, code_version = told.code_version, waits_for = told.waits_for,
-    attempts = CASE WHEN told.is_first THEN 1 ELSE former.attempts + 1 END,
-    failures = CASE WHEN told.status = 'failed' THEN former.failures ELSE 0 END,
+    attempts = CASE WHEN told.is_first THEN 1 ELSE told.former_attempts + 1 END,
+    failures = CASE WHEN told.status = 'failed' THEN told.in_a_row ELSE 0 END,
     claims = CASE WHEN told.is_dead THEN d.claims ELSE 0 END,
     next_retry_at = CASE
         WHEN told.is_dead THEN CASE WHEN d.claims <= {MOST_DEATHS} THEN d.next_retry_at END
         WHEN told.status = 'failed' THEN now() + make_interval(secs => CASE
-        WHEN told.is_busy AND former.failures = 1 THEN {BUSY_PAUSE}
-        ELSE (ARRAY{list(PAUSES)})[former.failures] END) END
-FROM told JOIN former USING (id)
+        WHEN told.is_busy AND told.in_a_row = 1 THEN {BUSY_PAUSE}
+        ELSE (ARRAY{list(PAUSES)})[told.in_a_row] END) END
+FROM told
 WHERE d.id = told.id
 """  # noqa: S608 - constants of this file

@@ -71,10 +71,13 @@ def numbers_named_by(deliveries: Iterable[WebhookDelivery]) -> dict[str, PhoneNu
 
 
 def parts_of(deliveries: Iterable[WebhookDelivery], numbers: Mapping[str, PhoneNumber]) -> list[Part]:
-    return [part for delivery in deliveries for part in _parts(delivery, numbers)]
+    own_phones = {number_id: number.own_phone for number_id, number in numbers.items()}
+    return [part for delivery in deliveries for part in _parts(delivery, numbers, own_phones)]
 
 
-def _parts(delivery: WebhookDelivery, numbers: Mapping[str, PhoneNumber]) -> list[Part]:
+def _parts(
+    delivery: WebhookDelivery, numbers: Mapping[str, PhoneNumber], own_phones: Mapping[str, str]
+) -> list[Part]:
     if delivery.unparseable:
         return [
             Part(
@@ -85,13 +88,7 @@ def _parts(delivery: WebhookDelivery, numbers: Mapping[str, PhoneNumber]) -> lis
             )
         ]
     try:
-        items = formats.normalise(
-            delivery.payload,
-            headers={name.lower(): value for name, value in delivery.headers.items()},
-            received_at=delivery.earliest_received_at or delivery.received_at,
-            digest=delivery.body_sha256,
-            own_phones={number_id: number.own_phone for number_id, number in numbers.items()},
-        )
+        items = delivery.items(own_phones)
     except Exception as error:  # noqa: BLE001 - a body that our code cannot read is kept as failed
         part = Part(delivery=delivery, status=Status.FAILED)
         part.failed(error)

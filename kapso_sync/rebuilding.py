@@ -31,6 +31,7 @@ from contacts.swapping import Swapped, swap
 from kapso_sync import sync
 from kapso_sync.models import DeliveryAttempt, WebhookDelivery, WebhookDeliveryQuerySet
 from kapso_sync.patience import patiently
+from kapso_sync.reading_ahead import read_ahead
 from kapso_sync.replaying import BATCH_SIZE, Growth, first_keys
 
 Status = WebhookDelivery.Status
@@ -170,14 +171,18 @@ class Rebuild:
             self._build(on_batch, size)
 
     def _build(self, on_batch: OnBatch = lambda _: None, size: int = BATCH_SIZE) -> None:
-        growth, after = Growth(size), 0
-        while keys := first_keys(self.waiting.filter(pk__gt=after).order_by("pk"), size):
-            batch = list(WebhookDelivery.objects.filter(pk__in=keys).replayable())
+        growth = Growth(size)
+        for batch in read_ahead(self._batches(size)):
             self._apply(batch)
-            after = keys[-1]
             on_batch(len(batch))
             if growth.has_doubled(batch):
                 self.shadow.analyze()
+
+    def _batches(self, size: int) -> Iterator[list[WebhookDelivery]]:
+        after = 0
+        while keys := first_keys(self.waiting.filter(pk__gt=after).order_by("pk"), size):
+            after = keys[-1]
+            yield list(WebhookDelivery.objects.filter(pk__in=keys).replayable())
 
     def _apply(self, batch: list[WebhookDelivery]) -> None:
         numbers = list(PhoneNumber.objects.filter(workspace=self.workspace))

@@ -109,8 +109,13 @@ class KapsoSession(models.Model):
             ),
         ]
         indexes = [
-            # A thread's newest session.
-            models.Index(fields=["conversation", "-last_at"], name="kapso_session_thread"),
+            # A thread's newest session. Without those that have none: looked for in here, each of many would be
+            # compared with all of them (contacts/statements/refresh_derived.py).
+            models.Index(
+                fields=["conversation", "-last_at"],
+                condition=Q(conversation__isnull=False),
+                name="kapso_session_thread",
+            ),
             # Sessions that wait for somebody to write, by what they name.
             models.Index(
                 fields=["phone_number", "phone"],

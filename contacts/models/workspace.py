@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Self
 
 from django.conf import settings
@@ -98,6 +99,12 @@ class Membership(models.Model):
         return str(self.user)
 
 
+@lru_cache(maxsize=1024)
+def _digits(shown: str) -> str:
+    """Asked for by each event."""
+    return "".join(filter(str.isdecimal, shown))
+
+
 class PhoneNumberQuerySet(models.QuerySet["PhoneNumber"]):
     def for_user(self, user: User | AnonymousUser) -> Self:
         return self if user.is_superuser else self.filter(workspace__members=user.pk)
@@ -156,7 +163,7 @@ class PhoneNumber(models.Model):
     @property
     def own_phone(self) -> str:
         """Digits of the business number itself, "" where unknown. It is never a customer (EDGE_CASES.md 84)."""
-        return "".join(filter(str.isdecimal, self.display_phone_number))
+        return _digits(self.display_phone_number)
 
     @property
     def is_connected(self) -> bool:

@@ -39,6 +39,18 @@ _SEEN_WITHOUT_A_TIME = (
 )
 
 
+def _newest_heard(column: str) -> str:
+    """Of a thread's newest session. All threads' in one pass, too."""
+    return (
+        f'(array_agg({column} ORDER BY last_at DESC NULLS LAST, kapso_conversation_id COLLATE "C" DESC) '
+        f"FILTER (WHERE session_id IS NOT NULL))[1] AS {column}"
+    )
+
+
+_NEWEST_HANDOFF = """(array_agg(reason ORDER BY at DESC, execution_id COLLATE "C" DESC, reason COLLATE "C" DESC)
+                FILTER (WHERE at IS NOT NULL))[1] AS handoff_reason"""
+
+
 def _newest_identity(kind: str, column: str) -> str:
     return (
         f"(SELECT i.value FROM contacts_identity i WHERE i.contact_id = c.id AND i.kind = (SELECT '{kind}') "
@@ -46,6 +58,15 @@ def _newest_identity(kind: str, column: str) -> str:
         f"AND (SELECT count(*) FROM contacts_contact o WHERE o.workspace_id = c.workspace_id "
         f"AND o.{column} = i.value AND o.id <> c.id AND o.id NOT IN (SELECT id FROM lead)) = 0 "
         f'ORDER BY GREATEST(i.last_seen_at, {_SEEN_WITHOUT_A_TIME}) DESC NULLS LAST, i.value COLLATE "C" DESC LIMIT 1)'
+    )
+
+
+def _waiting_sessions(kind: str, names_them: str) -> str:
+    """Those without a thread that name one of `mine`. OFFSET 0: each looked up by its index, or while there are few of
+    them PostgreSQL would compare all with all."""
+    return (
+        "SELECT s.id FROM mine CROSS JOIN LATERAL (SELECT s.id FROM contacts_kapsosession s WHERE s.phone_number_id = "
+        f"mine.phone_number_id AND {names_them} AND s.conversation_id IS NULL OFFSET 0) s WHERE mine.kind = '{kind}'"
     )
 
 
@@ -162,14 +183,8 @@ WITH batch AS MATERIALIZED (
         SELECT s.id FROM batch, jsonb_array_elements(j->'sessions') AS row
         JOIN contacts_kapsosession s
             ON s.phone_number_id = (row->>0)::bigint AND s.kapso_conversation_id = row->>1
-        UNION
-        SELECT s.id FROM mine JOIN contacts_kapsosession s
-            ON s.phone_number_id = mine.phone_number_id AND s.user_id = mine.value AND s.conversation_id IS NULL
-        WHERE mine.kind = 'user'
-        UNION
-        SELECT s.id FROM mine JOIN contacts_kapsosession s
-            ON s.phone_number_id = mine.phone_number_id AND s.phone = mine.value AND s.conversation_id IS NULL
-        WHERE mine.kind = 'phone' AND s.user_id IS NULL
+        UNION {_waiting_sessions("user", "s.user_id = mine.value")}
+        UNION {_waiting_sessions("phone", "s.phone = mine.value AND s.user_id IS NULL")}
     ) AS told
     JOIN contacts_kapsosession s USING (id)
     LEFT JOIN contacts_identity i ON i.id = contacts_node(
@@ -178,49 +193,51 @@ WITH batch AS MATERIALIZED (
 ), moved AS (
     UPDATE contacts_kapsosession s SET conversation_id = placed.thread_id
     FROM placed WHERE s.id = placed.id AND placed.was IS DISTINCT FROM placed.thread_id
-), thread AS MATERIALIZED (
-    SELECT c.* FROM contacts_conversation c JOIN (
-        SELECT id FROM touched UNION SELECT was FROM placed UNION SELECT thread_id FROM placed
-    ) AS every USING (id)
+), thread AS (
+    SELECT id FROM touched UNION SELECT was FROM placed UNION SELECT thread_id FROM placed
 ), session AS (
     SELECT placed.thread_id, s.* FROM placed JOIN contacts_kapsosession s USING (id)
     UNION ALL
     SELECT s.conversation_id, s.* FROM thread JOIN contacts_kapsosession s ON s.conversation_id = thread.id
     WHERE s.id NOT IN (SELECT id FROM placed)
-), newest_session AS MATERIALIZED (
-    SELECT DISTINCT ON (thread_id) thread_id, status, kapso_conversation_id FROM session
-    ORDER BY thread_id, last_at DESC NULLS LAST, kapso_conversation_id COLLATE "C" DESC
+), heard AS (
+    SELECT session.thread_id, session.id AS session_id, session.status, session.kapso_conversation_id, session.last_at,
+           handoff.*
+    FROM session LEFT JOIN LATERAL (
+        SELECT a.at, a.execution_id, a.reason
+        FROM contacts_automationevent a JOIN contacts_phonenumber n ON n.id = session.phone_number_id
+        WHERE a.kapso_conversation_id = session.kapso_conversation_id AND a.kind = 'handoff'
+          AND (a.served_numbers = '{{}}' OR n.phone_number_id = ANY(a.served_numbers))
+        ORDER BY a.at DESC, a.execution_id COLLATE "C" DESC, a.reason COLLATE "C" DESC LIMIT 1
+    ) handoff ON true
+    UNION ALL SELECT id, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM thread  -- also those without any
+), summed AS MATERIALIZED (
+    -- In one pass, as `said`.
+    SELECT thread_id, {_newest_heard("status")}, {_newest_heard("kapso_conversation_id")},
+           max(at) AS handoff_at, {_NEWEST_HANDOFF}
+    FROM heard GROUP BY thread_id
+), derived_thread AS MATERIALIZED (
+    SELECT thread.id, COALESCE(summed.kapso_conversation_id, '') AS kapso_id,
+           -- Without a session, and without one that went elsewhere, the status is what somebody put there.
+           COALESCE(NULLIF(summed.status, ''), CASE WHEN thread.kapso_conversation_id = '' THEN thread.status END,
+                    'active') AS status,
+           (SELECT m.sent_at FROM contacts_message m
+            WHERE m.contact_id = thread.contact_id AND m.conversation_id = thread.id AND m.message_type <> 'system'
+            ORDER BY m.sent_at DESC, m.id DESC LIMIT 1) AS last_message_at,
+           {_newest_turn("inbound", "m.contact_id = thread.contact_id AND m.conversation_id = thread.id")}
+               AS last_inbound_at,
+           summed.handoff_at, COALESCE(summed.handoff_reason, '') AS handoff_reason
+    FROM summed JOIN contacts_conversation thread ON thread.id = summed.thread_id
 ), conversation AS (
     UPDATE contacts_conversation c SET
         status = derived.status, kapso_conversation_id = derived.kapso_id,
         last_message_at = derived.last_message_at, last_inbound_at = derived.last_inbound_at,
-        handoff_at = derived.handoff_at, handoff_reason = COALESCE(derived.handoff_reason, '')
-    FROM (
-        SELECT thread.id, COALESCE(s.kapso_conversation_id, '') AS kapso_id,
-               -- Without a session, and without one that went elsewhere, the status is what somebody put there.
-               COALESCE(NULLIF(s.status, ''), CASE WHEN thread.kapso_conversation_id = '' THEN thread.status END,
-                        'active') AS status,
-               (SELECT m.sent_at FROM contacts_message m
-                WHERE m.contact_id = thread.contact_id AND m.conversation_id = thread.id AND m.message_type <> 'system'
-                ORDER BY m.sent_at DESC, m.id DESC LIMIT 1) AS last_message_at,
-               {_newest_turn("inbound", "m.contact_id = thread.contact_id AND m.conversation_id = thread.id")}
-                   AS last_inbound_at,
-               handoff.at AS handoff_at, handoff.reason AS handoff_reason
-        FROM thread
-        LEFT JOIN newest_session s ON s.thread_id = thread.id
-        LEFT JOIN LATERAL (
-            SELECT a.at, a.reason FROM session
-            JOIN contacts_phonenumber n ON n.id = session.phone_number_id
-            JOIN contacts_automationevent a USING (kapso_conversation_id)
-            WHERE session.thread_id = thread.id AND a.kind = 'handoff'
-              AND (a.served_numbers = '{{}}' OR n.phone_number_id = ANY(a.served_numbers))
-            ORDER BY a.at DESC, a.execution_id COLLATE "C" DESC, a.reason COLLATE "C" DESC LIMIT 1
-        ) handoff ON true
-    ) derived
+        handoff_at = derived.handoff_at, handoff_reason = derived.handoff_reason
+    FROM derived_thread derived
     WHERE c.id = derived.id
       AND (c.status, c.kapso_conversation_id, c.last_message_at, c.last_inbound_at, c.handoff_at, c.handoff_reason)
           IS DISTINCT FROM (derived.status, derived.kapso_id, derived.last_message_at,
-              derived.last_inbound_at, derived.handoff_at, COALESCE(derived.handoff_reason, ''))
+              derived.last_inbound_at, derived.handoff_at, derived.handoff_reason)
 ), fact AS MATERIALIZED (
     SELECT lead.id AS contact_id, f.field, f.value, f.first_at, f.last_at, f.counts_as_activity
     FROM lead JOIN contacts_identity i ON i.contact_id = lead.id JOIN contacts_profilefact f ON f.identity_id = i.id
@@ -244,7 +261,7 @@ WITH batch AS MATERIALIZED (
            {", ".join(_earliest_fact(name) for name in ("name", "address_book_name"))},
            max(f.last_at) FILTER (WHERE f.counts_as_activity) AS active_at
     FROM fact f GROUP BY f.contact_id
-), derived AS (
+), derived AS MATERIALIZED (  -- or what differs would be computed twice: to compare it, and to write it
     SELECT c.id, {_newest_identity("phone", "phone")} AS phone, {_newest_identity("user", "business_scoped_user_id")} AS business_scoped_user_id,
            COALESCE(said.newest_parent, '') AS parent_user_id,
            COALESCE(said.newest_username, '') AS username,

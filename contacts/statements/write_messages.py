@@ -93,10 +93,11 @@ WITH batch AS MATERIALIZED (
 ), identity AS (
     UPDATE contacts_identity i
     SET contact_id = (row->>1)::bigint,
-        home_id = COALESCE(home_id, (SELECT (c->>0)::bigint FROM batch, jsonb_array_elements(j->'contacts') AS c
-                                     WHERE c->>0 = row->>1))
+        -- Where a lead is made for them, it is their home.
+        home_id = COALESCE(home_id, CASE WHEN (row->>2)::boolean THEN (row->>1)::bigint END)
     FROM batch, jsonb_array_elements(j->'identities') AS row
-    WHERE i.id = (row->>0)::bigint AND i.contact_id IS NULL AND NOT i.is_shared
+    -- Whoever has no lead, in words that let PostgreSQL expect many of them: of few it would read all, for each of these.
+    WHERE i.id = (row->>0)::bigint AND NOT COALESCE(i.contact_id, 0) > 0 AND NOT i.is_shared
 ), named AS (
     INSERT INTO contacts_identitylink (workspace_id, kind, a_id, b_id, at)
     SELECT p.workspace_id, 'named', p.id, (row->>1)::bigint, 'epoch'

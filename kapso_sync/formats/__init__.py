@@ -27,7 +27,7 @@ def numbers_named(payload: object) -> tuple[str, ...]:
     """Every business phone_number_id that the payload names, in order: whose secrets may have signed it."""
     body = table(payload)
     data = body.get("data")
-    found = kapso_v2.numbers_in(body)
+    found = [*kapso_v2.numbers_in(body)]
     for part in data if isinstance(data, list) else [data]:
         found += kapso_v2.numbers_in(part)
     return tuple(dict.fromkeys(filter(None, found + meta.numbers_in(body))))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from contacts.events import Direction, SessionTold
 from kapso_sync.formats import noting
 from kapso_sync.formats.item import Delivery, Item, Json
@@ -43,12 +45,12 @@ NUMBER = (
 )
 
 
-def numbers_in(body: object) -> list[str]:
-    return [number for path in NUMBER if (number := number_id(dig(body, *path)))]
+def numbers_in(body: object) -> Iterator[str]:
+    return (number for path in NUMBER if (number := number_id(dig(body, *path))))
 
 
 def number_of(body: object) -> str:
-    return next(iter(numbers_in(body)), "")
+    return next(numbers_in(body), "")
 
 
 def message_item(body: Json, event: str, delivery: Delivery) -> Item:

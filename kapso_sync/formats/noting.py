@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 # CONTRACT.md 11.1, and what an imported message may say.
 STATUSES = {"pending", "accepted", "sent", "failed", "delivered", "read", "played", "error", ""}
 FAR_AHEAD = timedelta(days=36500)
+# Where user ids stand, each with its path as it is noted.
+IDS = {
+    direction: tuple((".".join(path), path) for path in (*USER_ID[direction], *PARENT[direction]))
+    for direction in USER_ID
+}
 
 
 def on_message(telling: Telling) -> tuple[str, ...]:
@@ -92,8 +97,8 @@ def _on_statuses(statuses: list[Any]) -> Iterator[str]:
 
 
 def _ids(around: Json, direction: Direction) -> Iterator[tuple[str, Any]]:
-    for path in (*USER_ID[direction], *PARENT[direction]):
-        yield ".".join(path), dig(around, *path)
+    for name, path in IDS[direction]:
+        yield name, dig(around, *path)
 
 
 def _on_phones(around: Json, telling: Telling) -> Iterator[str]:

@@ -110,7 +110,11 @@ def name_of(value: object, digits: str | None) -> str | None:
 
 
 def first(read: Callable[[Any], str | None], values: Iterator[Any]) -> str | None:
-    return next(filter(None, map(read, values)), None)
+    """What the first usable one says; an empty one says nothing, whatever is read from it."""
+    for value in values:
+        if value and (found := read(value)):
+            return found
+    return None
 
 
 def _values(around: Json, paths: tuple[Path, ...]) -> Iterator[Any]:

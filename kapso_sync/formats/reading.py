@@ -112,14 +112,25 @@ def rows(value: object) -> list[Any]:
 
 def dig(value: object, *path: str) -> Any:
     for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
     return value
 
 
 def clean_text(value: str) -> str:
-    if value.isascii() and "\x00" not in value:
+    if "\x00" not in value and (value.isascii() or _can_be_encoded(value)):
         return value
     return UNSTORABLE.sub("\ufffd", value)
+
+
+def _can_be_encoded(value: str) -> bool:
+    """Tried, since that takes a tenth of the time of looking for what could not."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def clean(value: object, depth: int = MAX_DEPTH) -> Any:
@@ -143,7 +154,8 @@ def text(value: object) -> str:
 
 def word(value: object, length: int) -> str:
     """One of the provider's own words, of an open set: trimmed and cut."""
-    return text(value).strip()[:length].rstrip()
+    found = text(value)
+    return found.strip()[:length].rstrip() if found else ""
 
 
 def vocabulary(value: object) -> str:
@@ -193,9 +205,14 @@ def phone(value: object, own: Collection[str] = ()) -> str | None:
     """The digits of a phone; None where it is none, or is the business's own. Letters make it no phone at all."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**15:
         value = str(value)
-    if not isinstance(value, str) or len(value) > 64 or any(map(str.isalpha, value)):
+    if not isinstance(value, str) or len(value) > 64:
         return None
-    digits = "".join(str(int(digit)) for digit in value if digit.isdecimal()).removeprefix("00")
+    digits = value.removeprefix("+")
+    if not (digits.isascii() and digits.isdecimal()):  # seldom
+        if any(map(str.isalpha, value)):
+            return None
+        digits = "".join(str(int(digit)) for digit in value if digit.isdecimal())
+    digits = digits.removeprefix("00")
     return digits if 7 <= len(digits) <= 15 and digits not in own else None
 
 

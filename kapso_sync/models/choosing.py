@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Self
 
-from django.db import connection, models
+from django.db import models
 from django.db.models import Q
 
 from contacts.facts import as_json
 from contacts.models import PhoneNumber
 from contacts.rights import Rights
+from contacts.statements import run
 from kapso_sync.outcomes import SAVE_OUTCOMES
 
 if TYPE_CHECKING:
@@ -66,16 +67,20 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         instance is emptied, too. Notes of the others what of them is applied already.
         """
         locked = self.filter(pk__in=[delivery.pk for delivery in deliveries]).order_by("id")
-        rows = locked.select_for_update(no_key=True).only("status", "error", "body_cleared_at", "waits_for")
-        known = {row.pk: row for row in rows}
+        rows = locked.select_for_update(no_key=True).values_list(
+            "pk", "status", "error", "body_cleared_at", "waits_for"
+        )
+        known = {row[0]: row for row in rows}
         kept = []
         for delivery in deliveries:
-            row = known.get(delivery.pk)
-            if row and row.body_cleared_at:
-                delivery.status, delivery.error, delivery.body = row.status, row.error, b""
-                delivery.body_cleared_at = row.body_cleared_at
-            elif row:
-                delivery.note_applied(row.status, row.waits_for)
+            if (row := known.get(delivery.pk)) is None:
+                continue
+            _, status, error, body_cleared_at, waits_for = row
+            if body_cleared_at:
+                delivery.status, delivery.error, delivery.body = status, error, b""
+                delivery.body_cleared_at = body_cleared_at
+            else:
+                delivery.note_applied(status, waits_for)
                 kept.append(delivery)
         return kept
 
@@ -97,5 +102,4 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
             }
             for delivery in deliveries
         ]
-        with connection.cursor() as cursor:
-            cursor.execute(SAVE_OUTCOMES, [as_json(rows)])
+        run(SAVE_OUTCOMES, [as_json(rows)])

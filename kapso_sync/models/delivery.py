@@ -166,6 +166,24 @@ class WebhookDelivery(models.Model):
     def numbers_named(self) -> tuple[str, ...]:
         return formats.numbers_named(self.payload)
 
+    def items(self, own_phones: Mapping[str, str]) -> Sequence[formats.Item]:
+        """What the body tells, where these are the businesses' own phones; read once, however often it is tried."""
+        received_at = self.earliest_received_at or self.received_at
+        own_phones = {number: own_phones[number] for number in self.numbers_named if number in own_phones}
+        if self._items is None or self._items[:2] != (own_phones, received_at):
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            items = formats.normalise(
+                self.payload,
+                headers=headers,
+                received_at=received_at,
+                digest=self.body_sha256,
+                own_phones=own_phones,
+            )
+            self._items = own_phones, received_at, items
+        return self._items[2]
+
+    _items: tuple[Mapping[str, str], datetime, Sequence[formats.Item]] | None = None
+
     @property
     def unparseable(self) -> str:
         """Why the body is not JSON, in plain words; "" if it is."""

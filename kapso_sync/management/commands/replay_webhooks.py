@@ -67,7 +67,9 @@ class Command(BaseCommand):
             return
         try:
             with progress(self.stderr, total) as bar, _quiet(options["verbosity"]):
-                outcomes = replay_in_batches(deliveries, on_batch=lambda batch: bar.advance(len(batch)))
+                outcomes = replay_in_batches(
+                    deliveries, on_batch=lambda batch: bar.advance(len(batch)), ahead=True
+                )
         except TooBusy as error:
             raise CommandError(str(error)) from error
         self.stdout.write(_told(outcomes))
