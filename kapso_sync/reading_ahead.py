@@ -41,7 +41,5 @@ def _next(batches: Iterator[list[WebhookDelivery]]) -> list[WebhookDelivery]:
     batch = next(batches, [])
     for some in in_batches(batch, AT_A_TIME):
         parts_of(some, numbers_named_by(some))  # a delivery keeps what it tells, for whoever asks next
-        time.sleep(
-            0
-        )  # Python serves the other thread first: PostgreSQL may be waiting for its next statement
+        time.sleep(0)  # the other thread goes first: PostgreSQL may be waiting for its next statement
     return batch

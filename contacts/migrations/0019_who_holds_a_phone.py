@@ -36,7 +36,7 @@ ONLY_WHERE_SOMEBODY_WAS_SEEN = """CASE
 
 
 class Migration(migrations.Migration):
-    dependencies = [("contacts", "0017_sessions_of_threads")]
+    dependencies = [("contacts", "0018_sessions_of_threads")]
 
     operations = [
         migrations.RunSQL(

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("contacts", "0016_imports")]
+    dependencies = [("contacts", "0017_search")]
 
     operations = [
         migrations.RemoveIndex(model_name="kapsosession", name="kapso_session_thread"),
