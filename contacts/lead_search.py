@@ -7,8 +7,9 @@ pass of the search reads an index, and so many rows at most: what finds more is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, TypeAlias
 
 from django.db import connections
 from django.db.models import QuerySet
@@ -27,6 +28,10 @@ MOST_NAMED = 2000
 MOST_SAID, LEADS_READ, MESSAGES_READ = 1000, 500, 30
 
 
+# Its statement and the parameters.
+Pass: TypeAlias = tuple[str, list[Any]]
+
+
 def matching(leads: QuerySet[Any], typed: str, workspaces: Iterable[int]) -> QuerySet[Any]:
     """The leads that somebody may have meant. The form of what was typed decides where it is looked for."""
     term = " ".join(typed.replace("\x00", " ").split())[:LONGEST]
@@ -34,12 +39,15 @@ def matching(leads: QuerySet[Any], typed: str, workspaces: Iterable[int]) -> Que
         return leads
     inside = list(workspaces)
     named, parameters = _named(term)
-    found = _ids(FIRST.format(named), [inside, *parameters, MOST_NAMED + 1])
-    if len(found) > MOST_NAMED:
-        return leads.filter(pk__in=RawSQL(named, [inside, *parameters]))  # noqa: S611 - constants, with parameters
+    passes = [(FIRST.format(named), [inside, *parameters, MOST_NAMED + 1])]
     if not term.startswith("@"):
-        found += _known_by(term, inside) + _said(term, inside)
-    return leads.filter(pk__in=set(found) - {None})
+        passes += _known_by(term, inside), *_said(term, inside)
+    by_name, *others = _found(passes)
+    if len(by_name) > MOST_NAMED:
+        return leads.filter(pk__in=RawSQL(named, [inside, *parameters]))  # noqa: S611 - constants, with parameters
+    if len(others) == 2 and len(others[1]) > MOST_SAID:
+        (others[1],) = _found([_said_lately(term, inside)])
+    return leads.filter(pk__in={*by_name, *chain(*others)} - {None})
 
 
 def _named(term: str) -> tuple[str, list[Any]]:
@@ -66,26 +74,30 @@ def _phones(term: str) -> list[str]:
     return list(dict.fromkeys(parts_to_find(digits)))
 
 
-def _known_by(term: str, workspaces: list[int]) -> list[int | None]:
+def _known_by(term: str, workspaces: list[int]) -> Pass:
     """A former phone, or a user id, also a former one: whole, for part of it says nothing."""
     former = [form for digits in _phones(term)[:1] for form in forms(digits)]
-    return _ids(KNOWN_BY, [workspaces, former, term, workspaces, term])
+    return KNOWN_BY, [workspaces, former, term, workspaces, term]
 
 
-def _said(term: str, workspaces: list[int]) -> list[int | None]:
+def _said(term: str, workspaces: list[int]) -> list[Pass]:
     """Its words stand in one of the messages, of the last one the beginning."""
-    if len(term) < WHOLE:
-        return []
-    found = _ids(SAID, [workspaces, term, MOST_SAID + 1])
-    if len(found) > MOST_SAID:
-        found = _ids(SAID_LATELY, [workspaces, LEADS_READ, LEADS_READ, MESSAGES_READ, term])
-    return found
+    return [(SAID, [workspaces, term, MOST_SAID + 1])] if len(term) >= WHOLE else []
 
 
-def _ids(statement: str, parameters: list[Any]) -> list[int | None]:
+def _said_lately(term: str, workspaces: list[int]) -> Pass:
+    return SAID_LATELY, [workspaces, LEADS_READ, LEADS_READ, MESSAGES_READ, term]
+
+
+def _found(passes: Sequence[Pass]) -> list[list[int | None]]:
+    """The ids of leads that each pass finds. One statement."""
+    parts = (f"SELECT {n}, found.* FROM ({sql}) AS found(id)" for n, (sql, _) in enumerate(passes))  # noqa: S608 - ours
+    found: list[list[int | None]] = [[] for _ in passes]
     with connections[Contact.objects.db].cursor() as cursor:  # where the leads are read that they are of
-        cursor.execute(statement, parameters)
-        return [row[0] for row in cursor.fetchall()]
+        cursor.execute(" UNION ALL ".join(parts), [value for _, values in passes for value in values])
+        for which, lead in cursor.fetchall():
+            found[which].append(lead)
+    return found
 
 
 # Whatever is to be bounded is planned without its bound: else a scan from one end might seem to do for the first few.

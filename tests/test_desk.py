@@ -65,7 +65,8 @@ def test_a_wait_begins_with_the_first_message_that_is_not_answered_on_every_page
     for lead, hours in ((patient, (5, 4)), (eager, (30, 0.1))):
         for ago in hours:
             say(lead, "?", sent_at=NOW - timedelta(hours=ago))
-        Contact.objects.filter(pk=lead.pk).update(last_inbound_at=NOW - timedelta(hours=hours[1]))
+        first, last = (NOW - timedelta(hours=ago) for ago in hours)
+        Contact.objects.filter(pk=lead.pk).update(last_inbound_at=last, unanswered_since=first)
     client = browser_of(somebody("manager", lima))
     (todo, *_others) = client.get("/admin/").context["todos"]
     assert [row.name for row in todo.rows] == ["Eager", "Patient"]
