@@ -209,8 +209,6 @@ VIEWS = {
 
 # Nobody works through more than that: each count stops there, however many there are.
 MOST_COUNTED = 1000
-# So many of the leads that a filter has found are looked at for all tabs.
-LOOKED_AT = 500
 
 
 def counts(leads: Leads, user: User, now: datetime) -> dict[str, int]:
@@ -224,17 +222,20 @@ def counts(leads: Leads, user: User, now: datetime) -> dict[str, int]:
         return dict(zip(VIEWS, cursor.fetchone(), strict=True))
 
 
-def counts_of_narrowed(leads: Leads, user: User, now: datetime) -> tuple[dict[str, int], bool]:
-    """The same of leads that a filter has found, and whether these are all.
+def newest(leads: Leads, most: int) -> list[int]:
+    """The ids of those that were active last."""
+    return list(leads.order_by(*NEWEST_FIRST).values_list("pk", flat=True)[:most])
 
-    What a tab and a filter have in common no index knows, and it may be nobody. So of many leads only those that were
-    active last are looked at, for all tabs at once: each of them has at least so many.
+
+def counts_among(found: list[int], user: User, now: datetime) -> dict[str, int]:
+    """How many of these few leads each tab has.
+
+    What a tab and a filter have in common no index knows, and it may be nobody. So of the many leads of a filter those
+    that were active last are looked at, for all tabs at once.
     """
-    newest = leads.order_by(*NEWEST_FIRST).values_list("pk", flat=True)
-    found = list(newest[: LOOKED_AT + 1])
     tabs = {key: Count("pk", filter=view.condition(user, now)) for key, view in VIEWS.items()}
     counted = Contact.objects.filter(pk__in=found).aggregate(**tabs)
-    return {key: counted[key] for key in VIEWS}, len(found) <= LOOKED_AT
+    return {key: counted[key] for key in VIEWS}
 
 
 def _count(leads: Leads) -> tuple[str, tuple[Any, ...]]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, OuterRef
 
 from contacts import lead_views
 from contacts.lead_views import IsOneOf, Leads
 from contacts.models import Contact, Conversation, FollowUp
+from contacts.models.contact import UNREAD
 
 ME, NOBODY = "me", "nobody"
 LONGEST_TAG = 50
@@ -32,7 +33,7 @@ def owned_by(leads: Leads, who: str, user_id: int | None) -> Leads:
 
 
 def tagged(leads: Leads, tag: str) -> Leads:
-    return leads.filter(tags__contains=[tag[:LONGEST_TAG]])
+    return leads.exclude(tags=[]).filter(tags__contains=[tag[:LONGEST_TAG]])
 
 
 def on_number(leads: Leads, number: int) -> Leads:
@@ -41,8 +42,7 @@ def on_number(leads: Leads, number: int) -> Leads:
 
 
 def unread(leads: Leads) -> Leads:
-    unseen = Q(read_at=None) | Q(last_inbound_at__gt=F("read_at"))
-    return leads.filter(unseen, last_inbound_at__isnull=False)
+    return leads.filter(UNREAD)
 
 
 def follow_up_due(leads: Leads, now: datetime) -> Leads:

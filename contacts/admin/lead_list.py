@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,9 +19,67 @@ from contacts import lead_views
 from contacts.admin import exporting, live_list, saved_filters
 from contacts.admin.lead_choices import NEWEST_OF_EACH
 from contacts.admin.lead_filters import PARAMETERS, LeadFilter, query_of
-from contacts.admin.tenancy import CappedList, rights_of, user_of, workspaces_of
+from contacts.admin.tenancy import CappedList, CappedPaginator, rights_of, user_of, workspaces_of
 from contacts.lead_rows import Row, rows_of, with_facts
 from contacts.lead_views import VIEWS
+from contacts.models import Contact
+
+
+class Found(CappedPaginator):
+    """Leads that were looked for, by a tab, a filter or a search: whatever is asked about them, they are looked for once.
+
+    Their ids are read in the order of the list, so many at most: they are the count, and each page is some of them.
+    """
+
+    MOST = 1000
+
+    @cached_property
+    def found(self) -> list[int]:
+        leads: QuerySet[Any] = self.object_list  # type: ignore[assignment]
+        return list(leads.values_list("pk", flat=True)[: self.MOST + 1])
+
+    @cached_property
+    def count(self) -> int:
+        return len(self.found)
+
+    def leads_of(self, number: int) -> QuerySet[Contact]:
+        """Those of a page, in no order."""
+        last = number * self.per_page
+        return Contact.objects.filter(pk__in=self.found[last - self.per_page : last])
+
+
+class FoundBySearch(Found):
+    """Whoever finds more types more. Among the leads of a common name, the newest few are soon found, and more are not."""
+
+    MOST = 100
+
+
+def paginator_of(request: HttpRequest) -> type[CappedPaginator]:
+    if request.GET.get("q", "").strip():
+        return FoundBySearch
+    asked = {name for name in PARAMETERS if request.GET.get(name)}
+    return (
+        CappedPaginator
+        if asked <= {"view"} and request.GET.get("view") not in VIEWS.keys() - {"all"}
+        else Found
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What a tab says of how many leads it has; "" where that is not known."""
+
+    said: str
+    # Of which leads this is told, if not of all.
+    is_of_newest: bool = False
+
+    @classmethod
+    def up_to(cls, most: int, count: int) -> Count:
+        return cls(f"{_number(most)}+" if count > most else _number(count))
+
+    @classmethod
+    def at_least(cls, count: int) -> Count:
+        return cls(f"{_number(count)}+" if count else "", is_of_newest=True)
 
 
 class LeadList(CappedList):
@@ -27,6 +87,7 @@ class LeadList(CappedList):
 
     filter_specs: list[LeadFilter]  # type: ignore[assignment]
     result_list: Any
+    paginator: CappedPaginator
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         asked = request.GET.get("view", "all")
@@ -48,7 +109,10 @@ class LeadList(CappedList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         page, places = self.result_list, rights_of(request).places
-        if len(places) > 1 and not self.is_narrowed and all(place.sees_all for place in places.values()):
+        if isinstance(self.paginator, Found):
+            page = self.paginator.leads_of(self.page_num if self.multi_page else 1)
+            page = page.order_by(*self.view.order)
+        elif len(places) > 1 and all(place.sees_all for place in places.values()):
             page = self._page_of(list(places))
         self.result_list: list[Row] = rows_of(with_facts(page), self.now)
 
@@ -63,16 +127,22 @@ class LeadList(CappedList):
     def is_narrowed(self) -> bool:
         return bool(self.query or self.has_active_filters or self.view_key != "all")
 
-    def counts(self, request: HttpRequest) -> dict[str, str]:
+    def counts(self, request: HttpRequest) -> dict[str, Count]:
         """Of each tab, with the filters that are on, without the search."""
         leads = self.root_queryset.filter(rights_of(request).leads())
-        for each in self.filter_specs:
-            leads = each.queryset(request, leads)
         if not self.has_active_filters:
             found = lead_views.counts(leads, user_of(request), self.now)
-            return {key: _capped(count) for key, count in found.items()}
-        found, are_all = lead_views.counts_of_narrowed(leads, user_of(request), self.now)
-        return {key: _capped(count, is_least=not are_all) for key, count in found.items()}
+            return {key: Count.up_to(lead_views.MOST_COUNTED, count) for key, count in found.items()}
+        for each in self.filter_specs:
+            leads = each.queryset(request, leads)
+        if isinstance(self.paginator, Found) and self.view_key == "all" and not self.query:
+            newest = self.paginator.found
+        else:
+            newest = lead_views.newest(leads, Found.MOST + 1)
+        found = lead_views.counts_among(newest[: Found.MOST], user_of(request), self.now)
+        if len(newest) <= Found.MOST:
+            return {key: Count.up_to(Found.MOST, count) for key, count in found.items()}
+        return {key: Count.at_least(count) for key, count in found.items()}
 
 
 def shown(request: HttpRequest, leads: LeadList) -> dict[str, Any]:
@@ -98,6 +168,7 @@ def shown(request: HttpRequest, leads: LeadList) -> dict[str, Any]:
         "workspaces": workspaces_of(request),
         "is_filtered": leads.has_active_filters,
         "cursor": leads.cursor,
+        "most": _number(leads.paginator.MOST),
         "pagination_required": leads.multi_page,
         "page_range": leads.paginator.get_elided_page_range(leads.page_num) if leads.multi_page else [],
     }
@@ -156,7 +227,5 @@ def _heading(leads: LeadList, saved_name: str) -> str:
     return _("Leads: %(filter)s") % {"filter": f"{only.title} {only.chosen}".strip()}
 
 
-def _capped(count: int, *, is_least: bool = False) -> str:
-    most = lead_views.MOST_COUNTED
-    more = "+" if is_least or count > most else ""
-    return number_format(min(count, most), use_l10n=True, force_grouping=bool(more)) + more
+def _number(count: int) -> str:
+    return number_format(count, use_l10n=True, force_grouping=True)

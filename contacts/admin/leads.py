@@ -78,6 +78,9 @@ class LeadAdmin(MemberAdmin):
             context |= lead_list.shown(request, found) | lead_list.shown_around(request, found)
         return response
 
+    def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return lead_list.paginator_of(request)(*args, **kwargs)
+
     def get_search_results(
         self, request: HttpRequest, leads: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:

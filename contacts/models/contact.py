@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models, transaction
 from django.db.models import Deferrable, F, Q
 from django.db.models.functions import Coalesce, Lower, Now
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from contacts.models.found import PENDING
 from contacts.models.workspace import Workspace
 from contacts.rights import Rights
 
@@ -45,6 +47,8 @@ UNANSWERED = Q(last_inbound_at__isnull=False) & (
 )
 # Where nobody told of messages (an import), the newest turn says it as well as can be known.
 WAITING_SINCE = Coalesce("unanswered_since", "last_inbound_at")
+# The customer wrote more than the team has read.
+UNREAD = (Q(read_at=None) | Q(last_inbound_at__gt=F("read_at"))) & Q(last_inbound_at__isnull=False)
 # Closed, and the customer wrote since. Where nobody recorded when (an import), since we last wrote.
 WROTE_AGAIN = Q(lead_status__in=CLOSED, last_inbound_at__isnull=False) & (
     Q(last_inbound_at__gt=F("closed_at")) | (Q(closed_at=None) & UNANSWERED)
@@ -149,11 +153,15 @@ class Contact(models.Model):
             ),
         ]
         indexes = [
-            # The list of leads, newest activity first.
+            # The list of leads, newest activity first. The last three columns are what a list in that order is narrowed
+            # to, mostly: whoever does not meet it is passed over in the index, and its row never read.
             models.Index(
                 F("workspace"),
                 F("last_activity_at").desc(nulls_last=True),
                 F("id").desc(),
+                F("last_contact_at"),
+                F("lead_status"),
+                F("owner"),
                 condition=Q(merged_into=None),
                 name="contact_activity",
             ),
@@ -197,9 +205,27 @@ class Contact(models.Model):
                 name="contact_aside",
             ),
             models.Index(
-                fields=["workspace", "source"],
+                F("workspace"),
+                F("source"),
+                F("last_activity_at").desc(nulls_last=True),
+                F("id").desc(),
                 condition=Q(merged_into=None) & ~Q(source="whatsapp"),
                 name="contact_source",
+            ),
+            # Who wrote what nobody has read: none, where a team is diligent, and they have to be looked for among all.
+            models.Index(
+                F("workspace"),
+                F("last_activity_at").desc(nulls_last=True),
+                F("id").desc(),
+                condition=Q(merged_into=None) & UNREAD,
+                name="contact_unread",
+            ),
+            # Who has a tag, of those that have any.
+            GinIndex(
+                fields=["workspace", "tags"],
+                condition=Q(merged_into=None) & ~Q(tags=[]),
+                name="contact_tags",
+                gin_pending_list_limit=PENDING,
             ),
             # Who is new since a day: the list, and the reports.
             models.Index(
