@@ -11,10 +11,12 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, TypeAlias
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import connections
-from django.db.models import QuerySet
+from django.db.models import BigIntegerField, QuerySet, Value
 from django.db.models.expressions import RawSQL
 
+from contacts.lead_views import IsOneOf
 from contacts.models import Contact
 from contacts.phone_forms import forms, parts_to_find
 
@@ -23,7 +25,7 @@ LONGEST, MOST_WORDS = 200, 8
 # A shorter fragment has no trigram: it is looked for where words begin.
 WHOLE = 3
 # So many leads are taken one by one; a name that more have is looked for in names alone.
-MOST_NAMED = 2000
+MOST_NAMED = 3000
 # Words that more messages have are common: of so many leads, those active last, so many of the newest are read.
 MOST_SAID, LEADS_READ, MESSAGES_READ = 1000, 500, 30
 
@@ -38,22 +40,24 @@ def matching(leads: QuerySet[Any], typed: str, workspaces: Iterable[int]) -> Que
     if not term:
         return leads
     inside = list(workspaces)
-    named, parameters = _named(term)
+    named, parameters = _named(term, AND)
     passes = [(FIRST.format(named), [inside, *parameters, MOST_NAMED + 1])]
     if not term.startswith("@"):
         passes += _known_by(term, inside), *_said(term, inside)
     by_name, *others = _found(passes)
     if len(by_name) > MOST_NAMED:
+        named, parameters = _named(term, AND_RARELY_NOT)
         return leads.filter(pk__in=RawSQL(named, [inside, *parameters]))  # noqa: S611 - constants, with parameters
     if len(others) == 2 and len(others[1]) > MOST_SAID:
         (others[1],) = _found([_said_lately(term, inside)])
-    return leads.filter(pk__in={*by_name, *chain(*others)} - {None})
+    ids = Value(list({*by_name, *chain(*others)} - {None}), output_field=ArrayField(BigIntegerField()))
+    return leads.filter(IsOneOf("pk", ids))
 
 
-def _named(term: str) -> tuple[str, list[Any]]:
+def _named(term: str, also: str) -> Pass:
     """Every word somewhere in the names, the e-mail or the phone; or a phone as people write it."""
-    words = [_fragment(word) for word in term.split()[:MOST_WORDS]]
-    every = " AND ".join(["words LIKE contacts_like(%s, %s)"] * len(words))
+    words = [_fragment(word) for word in sorted(term.split()[:MOST_WORDS], key=len, reverse=True)]
+    every = LIKE + "".join(also.format(LIKE) for _ in words[1:])
     phones = _phones(term)
     any_phone = "".join(" OR words LIKE contacts_like(%s, '')" for _ in phones)
     parameters = [value for word in words for value in word] + phones
@@ -99,6 +103,12 @@ def _found(passes: Sequence[Pass]) -> list[list[int | None]]:
             found[which].append(lead)
     return found
 
+
+LIKE = "words LIKE contacts_like(%s, %s)"
+AND = " AND {}"
+# Words of one name come together. PostgreSQL takes them for independent, and those who have all of them for so few that
+# it would read them all; of the many that they are known to be, the newest are soon found.
+AND_RARELY_NOT = " AND CASE WHEN {} THEN true END"
 
 # Whatever is to be bounded is planned without its bound: else a scan from one end might seem to do for the first few.
 NAMED = "SELECT contact_id FROM contacts_searchedlead WHERE workspace_id = ANY(%s::bigint[])"

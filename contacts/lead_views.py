@@ -19,9 +19,11 @@ from django.db.models import (
     Count,
     DateTimeField,
     DurationField,
+    Exists,
     ExpressionWrapper,
     F,
     Func,
+    OuterRef,
     Q,
     QuerySet,
     Value,
@@ -108,11 +110,10 @@ def wrote_again(leads: Leads) -> Leads:
 
 def needs_human(leads: Leads) -> Leads:
     """An automation asked for somebody, and nobody has taken care of it."""
-    asked = Conversation.objects.filter(
-        Q(contact__handoff_cleared_at=None) | Q(handoff_at__gt=F("contact__handoff_cleared_at")),
-        handoff_at__isnull=False,
-    )
-    return leads.filter(IsOneOf("pk", ArraySubquery(asked.values("contact"))))
+    handed_over = Conversation.objects.filter(handoff_at__isnull=False)
+    again = handed_over.filter(contact=OuterRef("pk"), handoff_at__gt=OuterRef("handoff_cleared_at"))
+    uncared_for = Q(handoff_cleared_at=None) | Exists(again)
+    return leads.filter(IsOneOf("pk", ArraySubquery(handed_over.values("contact"))), uncared_for)
 
 
 def not_snoozed(leads: Leads, now: datetime) -> Leads:

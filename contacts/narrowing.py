@@ -8,11 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 
-from contacts import lead_views
 from contacts.lead_views import IsOneOf, Leads
-from contacts.models import Contact, Conversation, FollowUp
+from contacts.models import Conversation, FollowUp
 from contacts.models.contact import UNREAD
 
 ME, NOBODY = "me", "nobody"
@@ -52,5 +51,6 @@ def follow_up_due(leads: Leads, now: datetime) -> Leads:
 
 
 def put_aside(leads: Leads, now: datetime) -> Leads:
-    awake = lead_views.not_snoozed(Contact.objects.filter(pk=OuterRef("pk")), now)
-    return leads.filter(~Exists(awake), snoozed_until__gt=now)
+    """Those who are not awake (contacts.lead_views)."""
+    silent = Q(last_inbound_at=None) | Q(snoozed_at=None) | Q(last_inbound_at__lte=F("snoozed_at"))
+    return leads.filter(silent, snoozed_until__gt=now)
