@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from django.db.models import DateTimeField, OuterRef, QuerySet, Subquery, TextField
@@ -16,6 +17,7 @@ from contacts.bubbles import TICKS
 from contacts.lead_views import CLOSING, WINDOW, has_written_again, is_aside
 from contacts.models import Contact, Conversation, FollowUp, LeadStatus
 from contacts.models.contact import CLOSED, WAITING_SINCE
+from contacts.preview import shorten
 from contacts.timeline import Newest, newest_messages
 
 COLOURS = {
@@ -27,6 +29,7 @@ COLOURS = {
 }
 
 TAGS_SHOWN = 4
+LONGEST_NAME, LONGEST_HANDLE = 120, 40
 
 
 def with_facts(leads: QuerySet[Any]) -> QuerySet[Any]:
@@ -64,24 +67,32 @@ def lasting(span: timedelta) -> str:
     return ngettext("%(count)d day", "%(count)d days", days) % {"count": days}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Row:
-    """A lead as the list shows it. `lead` comes from `with_facts`."""
+    """A lead as the list shows it. `lead` comes from `with_facts`. What the page asks more than once is kept."""
 
     lead: Any
     newest: Newest | None
     now: datetime
 
-    @property
+    @cached_property
     def name(self) -> str:
         return showing.name_of(self.lead)
+
+    @cached_property
+    def short_name(self) -> str:
+        return shorten(self.name, LONGEST_NAME)
+
+    @property
+    def choosing(self) -> str:
+        return _("Select %(name)s") % {"name": self.short_name}
 
     @property
     def handles(self) -> list[str]:
         """By what else the person is known."""
         lead: Contact = self.lead
         known = (showing.phone(lead.phone), f"@{lead.username}" if lead.username else "")
-        return [handle for handle in known if handle and handle != self.name]
+        return [shorten(handle, LONGEST_HANDLE) for handle in known if handle and handle != self.name]
 
     @property
     def tags_more(self) -> int:
@@ -93,11 +104,15 @@ class Row:
         tags: list[str] = self.lead.tags
         return tags[:TAGS_SHOWN]
 
-    @property
+    @cached_property
     def source(self) -> str:
         return "WhatsApp" if self.lead.source in ("", "whatsapp") else self.lead.source
 
     @property
+    def short_source(self) -> str:
+        return shorten(self.source, LONGEST_HANDLE)
+
+    @cached_property
     def owner(self) -> str:
         owner = self.lead.owner
         return (owner.get_full_name() or owner.get_username()) if owner else ""
@@ -107,15 +122,11 @@ class Row:
         return showing.relative_time(self.lead.last_activity_at)
 
     @property
-    def colour(self) -> str:
-        return COLOURS[LeadStatus(self.lead.lead_status)]
-
-    @property
     def tick(self) -> tuple[str, object] | None:
         """Icon and meaning of how far our message came."""
         return TICKS.get(self.newest.status) if self.newest else None
 
-    @property
+    @cached_property
     def is_unread(self) -> bool:
         """The customer wrote more than the team has read."""
         wrote, read = self.lead.last_inbound_at, self.lead.read_at
@@ -125,11 +136,11 @@ class Row:
     def is_closed(self) -> bool:
         return self.lead.lead_status in CLOSED
 
-    @property
+    @cached_property
     def wrote_again(self) -> bool:
         return has_written_again(self.lead)
 
-    @property
+    @cached_property
     def customer_waits_since(self) -> datetime | None:
         """As `lead_views.awaiting_reply` has it, whether put aside or not."""
         wrote, answered = self.lead.last_inbound_at, self.lead.last_contact_at
@@ -138,7 +149,7 @@ class Row:
         since: datetime = self.lead.waiting_since
         return since
 
-    @property
+    @cached_property
     def is_done(self) -> bool:
         return self.is_closed and not self.wrote_again
 
@@ -155,7 +166,7 @@ class Row:
             return ""
         return _("us, %(time)s") % {"time": lasting(self.now - answered)}
 
-    @property
+    @cached_property
     def window_until(self) -> datetime | None:
         wrote: datetime | None = self.lead.last_inbound_at
         return wrote + WINDOW if wrote else None
@@ -164,23 +175,32 @@ class Row:
     def window_left(self) -> str:
         """ "" once it is closed: open until exactly 24 hours after the customer's last message."""
         until = self.window_until
-        return lasting(min(until - self.now, WINDOW)) if until and until > self.now else ""
+        if until is None or until <= self.now:
+            return ""
+        return _("%(left)s left") % {"left": lasting(min(until - self.now, WINDOW))}
 
     @property
     def is_window_closing(self) -> bool:
         until = self.window_until
         return until is not None and timedelta(0) < until - self.now < CLOSING
 
-    @property
+    @cached_property
     def aside_until(self) -> datetime | None:
         """When it is back, unless the customer writes before."""
         until: datetime | None = self.lead.snoozed_until
         return until if is_aside(self.lead, self.now) else None
 
-    @property
+    @cached_property
     def needs_human(self) -> bool:
         asked, cleared = self.lead.handoff_at, self.lead.handoff_cleared_at
         return asked is not None and (cleared is None or asked > cleared)
+
+    @property
+    def has_marks(self) -> bool:
+        lead = self.lead
+        return bool(
+            lead.tags or lead.follow_up_at or self.needs_human or self.wrote_again or self.aside_until
+        )
 
     @property
     def is_follow_up_due(self) -> bool:

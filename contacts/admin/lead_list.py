@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import number_format
@@ -20,9 +21,9 @@ from contacts.admin import exporting, live_list, saved_filters
 from contacts.admin.lead_choices import NEWEST_OF_EACH
 from contacts.admin.lead_filters import PARAMETERS, LeadFilter, query_of
 from contacts.admin.tenancy import CappedList, CappedPaginator, rights_of, user_of, workspaces_of
-from contacts.lead_rows import Row, rows_of, with_facts
+from contacts.lead_rows import COLOURS, Row, rows_of, with_facts
 from contacts.lead_views import VIEWS
-from contacts.models import Contact
+from contacts.models import Contact, LeadStatus
 
 
 class Found(CappedPaginator):
@@ -151,8 +152,8 @@ def shown(request: HttpRequest, leads: LeadList) -> dict[str, Any]:
     return {
         "cl": leads,
         # The way back from a lead's page, the same whether its row came with the page or later.
-        "preserved_filters": urlencode({"_changelist_filters": _here(request, leads)}),
-        "rows": leads.result_list,
+        "way_back": _way_back(request, leads),
+        "rows": _with_labels(leads.result_list),
         "tabs": [
             {
                 "title": view.title,
@@ -206,6 +207,23 @@ def address(request: HttpRequest, **changes: str | None) -> str:
 def _here(request: HttpRequest, leads: LeadList) -> str:
     page = [urlencode({"p": leads.page_num})] if leads.page_num > 1 else []
     return "&".join(filter(None, [query_of(request.GET), *page]))
+
+
+def _way_back(request: HttpRequest, leads: LeadList) -> str:
+    here = _here(request, leads)
+    return f"?{urlencode({'_changelist_filters': here})}" if here else ""
+
+
+def _with_labels(rows: list[Row]) -> list[tuple[Row, str]]:
+    """Each with its status as a coloured label: there are more rows than statuses."""
+    statuses = {LeadStatus(row.lead.lead_status) for row in rows}
+    labels = {
+        status: render_to_string(
+            "unfold/helpers/label.html", {"type": COLOURS[status], "text": status.label, "size": "md"}
+        )
+        for status in statuses
+    }
+    return [(row, labels[row.lead.lead_status]) for row in rows]
 
 
 def _others(request: HttpRequest, *names: str) -> list[tuple[str, str]]:

@@ -13,11 +13,9 @@ if TYPE_CHECKING:
     from django.contrib.admin.widgets import AdminTextInputWidget as TextInput
     from django.forms import CheckboxInput as Switch
     from django.forms import EmailInput, NumberInput, PasswordInput, Select, Textarea
-    from django.forms import Form as DropdownForm
 else:
     from unfold.admin import ModelAdmin, TabularInline
     from unfold.contrib.filters.admin import DropdownFilter, TextFilter
-    from unfold.contrib.filters.forms import DropdownForm
     from unfold.views import ChangeList
     from unfold.widgets import UnfoldAdminEmailInputWidget as EmailInput
     from unfold.widgets import UnfoldAdminIntegerFieldWidget as NumberInput
@@ -30,7 +28,6 @@ else:
 __all__ = [
     "ChangeList",
     "DropdownFilter",
-    "DropdownForm",
     "EmailInput",
     "ModelAdmin",
     "NumberInput",
