@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -469,3 +470,20 @@ def test_reports_take_a_fixed_number_of_statements(busy: Shop, now: datetime) ->
     assert [statements(bo, url) for url in urls] == few
     assert few[0] <= 12
     assert max(few[1:]) <= 8
+
+
+def test_much_to_count_is_counted_once_in_some_minutes_and_says_when(
+    busy: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.clear()
+    manager = busy.member("boss", "manager")
+    few = start(manager)
+    assert few.context["team"]["counted_at"] is None
+    monkeypatch.setattr("contacts.kept_figures.MUCH", 0)
+    shown = start(manager).context["team"]["figures"][0].value
+    busy.wrote(busy.lead(), timezone.now())
+    page = start(manager)
+    assert page.context["team"]["figures"][0].value == shown
+    assert "Counted at" in page.content.decode()
+    cache.clear()
+    assert start(manager).context["team"]["figures"][0].value == str(int(shown) + 1)

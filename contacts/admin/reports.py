@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from contacts.admin import figures
 from contacts.admin.figures import Links
 from contacts.admin.tenancy import rights_of
+from contacts.kept_figures import figures_of
 from contacts.models import Workspace
 from contacts.reports import Report
 from contacts.rights import MANAGERS
@@ -64,8 +65,9 @@ def in_short(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
         return None
     report = report_of(request, now)
     links = links_of(request, report)
-    shown = figures.of_messages(report.by_day(), report.replies(), links)
-    return shown | figures.of_waiting(report.waiting(), links) | _chooser(request, report)
+    found = figures_of(report)
+    shown = figures.of_messages(found.days, found.replies, links) | figures.of_waiting(found.waiting, links)
+    return shown | {"counted_at": found.at if found.is_much else None} | _chooser(request, report)
 
 
 def reports_view(request: HttpRequest) -> HttpResponse:

@@ -113,17 +113,15 @@ def follow_ups(request: HttpRequest, now: datetime) -> list[Row]:
         workspace__in=list(rights_of(request).workspaces), done_at=None, due_at__lt=tomorrow
     )
     merged = {"contact__merged_into": None}
-    found = (
-        due.annotate(
-            lead=Coalesce("contact__merged_into", "contact"),
-            owner=Case(When(**merged, then="contact__owner"), default="contact__merged_into__owner"),
-        )
-        .filter(lead__in=lead_views.not_snoozed(_leads(request), now).values("pk"))
-        .select_related("contact__owner", "contact__merged_into__owner")
-        .order_by(_whose(request, "owner"), "due_at", "pk")
+    found = due.annotate(
+        lead=Coalesce("contact__merged_into", "contact"),
+        owner=Case(When(**merged, then="contact__owner"), default="contact__merged_into__owner"),
+    ).filter(lead__in=lead_views.not_snoozed(_leads(request), now).values("pk"))
+    first = _first_of_each(request, found, "due_at").select_related(
+        "contact__owner", "contact__merged_into__owner"
     )
     by_lead: dict[int, Row] = {}
-    for one in found[: MOST + 1]:
+    for one in first.order_by(_whose(request, "owner"), "due_at", "pk")[: MOST + 1]:
         lead = one.contact.merged_into or one.contact
         by_lead.setdefault(lead.pk, _due(lead, one, now))
     return list(by_lead.values())
@@ -189,14 +187,14 @@ def _first(request: HttpRequest, leads: QuerySet[Contact], *order: Any) -> Itera
     return named.order_by(_whose(request, "owner"), *order, "pk")[: MOST + 1]
 
 
-def _first_of_each(request: HttpRequest, leads: QuerySet[Contact], *order: Any) -> QuerySet[Contact]:
+def _first_of_each(request: HttpRequest, rows: QuerySet[Any], *order: Any) -> QuerySet[Any]:
     """Whose they are comes before their order, and no index knows who looks: the first of each, where all are many."""
     mine, nobodys = Q(owner=user_of(request).pk), Q(owner=None)
     first, *others = (
-        leads.filter(whose).order_by(*order, "pk").values("pk")[: MOST + 1]
+        rows.filter(whose).order_by(*order, "pk").values("pk")[: MOST + 1]
         for whose in (mine, nobodys, ~mine & ~nobodys)
     )
-    return leads.filter(pk__in=first.union(*others, all=True))
+    return rows.filter(pk__in=first.union(*others, all=True))
 
 
 def _whose(request: HttpRequest, owner: str) -> Case:
