@@ -723,3 +723,19 @@ def test_what_has_no_time_of_its_own_shows_where_somebody_is_now(desk: Desk) -> 
     client.force_login(User.objects.create_superuser("boss"))
     page = client.get(reverse("admin:contacts_contact_change", args=[desk.only_lead.pk])).content.decode()
     assert f'last seen <time datetime="{received_at:%Y-%m-%dT%H:%M:%S}' in page
+
+
+def test_leads_made_in_bulk_read_no_more_for_each(desk: Desk) -> None:
+    """Also before anything has been analysed, when PostgreSQL knows nothing of the identities that are being made."""
+    number = desk.numbers[LIMA]
+    read = """SELECT sum(seq_tup_read + COALESCE(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables
+        WHERE relname = 'contacts_identity'"""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO contacts_contact (workspace_id, phone, business_scoped_user_id) "
+            "SELECT %s, 51000000000 + n, 'PE.' || n FROM generate_series(1, 300) AS n",
+            [number.workspace_id],
+        )
+        cursor.execute(read)
+        assert cursor.fetchone()[0] < 20 * 300
+    assert Identity.objects.count() == 600
