@@ -726,7 +726,7 @@ def test_what_has_no_time_of_its_own_shows_where_somebody_is_now(desk: Desk) -> 
 
 
 def test_leads_made_in_bulk_read_no_more_for_each(desk: Desk) -> None:
-    """Also before anything has been analysed, when PostgreSQL knows nothing of the identities that are being made."""
+    """Also where PostgreSQL knows nothing of the identities that are being made, or knows that there are none."""
     number = desk.numbers[LIMA]
     read = """SELECT sum(seq_tup_read + COALESCE(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables
         WHERE relname = 'contacts_identity'"""

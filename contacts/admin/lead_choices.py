@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.contrib.auth.models import User
-from django.db.models import CharField, F, Func, QuerySet, TextField, Value
-from django.db.models.expressions import RawSQL
-from django.db.models.functions import Cast, Coalesce, Concat, NullIf, Trim
+from django.db import connections
 from django.http import HttpRequest
 
-from contacts.admin.tenancy import rights_of, workspaces_of
-from contacts.models import Contact, Membership, PhoneNumber, Tag
+from contacts.admin.tenancy import rights_of
+from contacts.models import Contact
 
 # No select has more than a hundred options, those included that every one has.
 MOST_OPTIONS = 95
@@ -22,6 +17,28 @@ NEWEST_OF_EACH = """
 SELECT newest.id FROM unnest(%s::bigint[]) AS mine(workspace_id) CROSS JOIN LATERAL (
     SELECT c.id FROM contacts_contact c WHERE c.workspace_id = mine.workspace_id AND c.merged_into_id IS NULL
     ORDER BY c.last_activity_at DESC NULLS LAST, c.id DESC LIMIT %s) AS newest
+"""
+
+# Of the recent leads only those that the user sees (Rights.leads).
+EVERY_CHOICE = """
+WITH recent AS MATERIALIZED (
+    SELECT lead.tags, lead.source FROM unnest(%(mine)s::bigint[]) AS mine(workspace_id) CROSS JOIN LATERAL (
+        SELECT c.tags, c.source, c.owner_id FROM contacts_contact c
+        WHERE c.workspace_id = mine.workspace_id AND c.merged_into_id IS NULL
+        ORDER BY c.last_activity_at DESC NULLS LAST, c.id DESC LIMIT %(recent)s) AS lead
+    WHERE mine.workspace_id = ANY(%(sees_all)s::bigint[]) OR lead.owner_id IS NULL OR lead.owner_id = %(me)s
+)
+(SELECT 'owner', u.id::text, COALESCE(NULLIF(trim(u.first_name || ' ' || u.last_name), ''), u.username) FROM auth_user u
+    WHERE u.id IN (SELECT user_id FROM contacts_membership WHERE workspace_id = ANY(%(mine)s::bigint[])) LIMIT %(most)s)
+UNION ALL
+(SELECT 'tag', name, name FROM contacts_tag WHERE workspace_id = ANY(%(mine)s::bigint[]) LIMIT %(most)s)
+UNION ALL
+(SELECT DISTINCT 'tag', tag, tag FROM recent, unnest(recent.tags) AS tag LIMIT %(most)s)
+UNION ALL
+(SELECT DISTINCT 'source', source, source FROM recent LIMIT %(most)s)
+UNION ALL
+(SELECT 'number', id::text, COALESCE(NULLIF(display_phone_number, ''), phone_number_id) FROM contacts_phonenumber
+    WHERE workspace_id = ANY(%(mine)s::bigint[]) LIMIT %(most)s)
 """
 
 Options = list[tuple[str, str]]
@@ -43,27 +60,13 @@ def _shown(options: dict[str, str]) -> Options:
     return sorted(options.items(), key=lambda option: option[1].casefold())[:MOST_OPTIONS]
 
 
-def _every_choice(request: HttpRequest) -> Any:
-    mine = list(workspaces_of(request))
-    recent = Contact.objects.filter(
-        rights_of(request).leads(),
-        pk__in=RawSQL(NEWEST_OF_EACH, [mine, RECENT]),  # noqa: S611 - a constant
-    )
-    full_name = NullIf(Trim(Concat("first_name", Value(" "), "last_name")), Value(""))
-    members = Membership.objects.filter(workspace__in=mine).values("user")
-    colleagues = User.objects.using(Contact.objects.db).filter(pk__in=members)  # one query is of one database
-    people: Any = _choice("owner", colleagues, "pk", Coalesce(full_name, "username"))
-    tags = _choice("tag", Tag.objects.filter(workspace__in=mine), "name", F("name"))
-    given = recent.annotate(given=Func("tags", function="unnest", output_field=CharField()))
-    used = _choice("tag", given, "given", F("given")).distinct()
-    sources = _choice("source", recent, "source", F("source")).distinct()
-    shown_number = Coalesce(NullIf("display_phone_number", Value("")), "phone_number_id")
-    numbers = _choice("number", PhoneNumber.objects.filter(workspace__in=mine), "pk", shown_number)
-    several = (part.order_by()[: 3 * MOST_OPTIONS] for part in (tags, used, sources, numbers))
-    return people.order_by()[: 3 * MOST_OPTIONS].union(*several, all=True)
-
-
-def _choice(kind: str, rows: QuerySet[Any], value: str, label: Any) -> Any:
-    return rows.annotate(
-        of_filter=Value(kind), choice=Cast(value, TextField()), choice_label=Cast(label, TextField())
-    ).values_list("of_filter", "choice", "choice_label")
+def _every_choice(request: HttpRequest) -> list[tuple[str, str, str]]:
+    rights = rights_of(request)
+    sees_all = [pk for pk, place in rights.places.items() if place.sees_all]
+    asked = {
+        "mine": list(rights.places), "sees_all": sees_all, "me": rights.user_id, "recent": RECENT, "most": 3 * MOST_OPTIONS,
+    }  # fmt: skip
+    with connections[Contact.objects.db].cursor() as cursor:
+        cursor.execute(EVERY_CHOICE, asked)
+        found: list[tuple[str, str, str]] = cursor.fetchall()
+    return found

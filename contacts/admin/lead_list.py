@@ -153,7 +153,8 @@ def shown(request: HttpRequest, leads: LeadList) -> dict[str, Any]:
         "cl": leads,
         # The way back from a lead's page, the same whether its row came with the page or later.
         "way_back": _way_back(request, leads),
-        "rows": _with_labels(leads.result_list),
+        "rows": leads.result_list,
+        "labelled_rows": _with_labels(leads.result_list),
         "tabs": [
             {
                 "title": view.title,

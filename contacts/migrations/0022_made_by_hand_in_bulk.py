@@ -1,14 +1,19 @@
-"""Leads that are made in bulk look up their phones and user ids by the one index that has them, analysed or not."""
+"""Leads that are made in bulk look up their phones and user ids by the one index that has them, analysed or not.
+
+How this function looks them up is planned once for a session. Where the table was empty then, by no index or by another,
+each lead would read all those before it.
+"""
 
 from __future__ import annotations
 
 from django.db import migrations
 
 FUNCTION = """
-CREATE OR REPLACE FUNCTION contacts_contact_made_by_hand() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION contacts_contact_made_by_hand() RETURNS trigger LANGUAGE plpgsql
+SET enable_seqscan = off
+-- For whatever kind: planned for phones, it may be their own index, which has nothing but the workspace to go by.
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-    -- As values and not as words: else the planner may take the index of phones alone, which has nothing but the
-    -- workspace to go by, and until the table is analysed it does. A bulk insert would read all it has made, each time.
     a_phone CONSTANT text := 'phone';
     a_user CONSTANT text := 'user';
     phone_identity bigint;
@@ -17,7 +22,7 @@ BEGIN
     -- An identity that is known already keeps its lead; one that was only heard of now has one.
     IF NEW.phone IS NOT NULL AND NOT EXISTS (
         SELECT FROM contacts_identity
-        WHERE workspace_id = NEW.workspace_id AND kind = a_phone AND value = NEW.phone AND contact_id IS NOT NULL
+        WHERE workspace_id = NEW.workspace_id AND kind = a_phone AND value = NEW.phone AND COALESCE(contact_id, 0) > 0
     ) THEN
         INSERT INTO contacts_identity (workspace_id, kind, value, contact_id, home_id, is_sealed)
         VALUES (NEW.workspace_id, a_phone, NEW.phone, NEW.id, NEW.id, true)
@@ -33,7 +38,7 @@ BEGIN
     END IF;
     IF NEW.business_scoped_user_id IS NOT NULL AND NOT EXISTS (
         SELECT FROM contacts_identity
-        WHERE workspace_id = NEW.workspace_id AND kind = a_user AND value = NEW.business_scoped_user_id AND contact_id IS NOT NULL
+        WHERE workspace_id = NEW.workspace_id AND kind = a_user AND value = NEW.business_scoped_user_id AND COALESCE(contact_id, 0) > 0
     ) THEN
         INSERT INTO contacts_identity (workspace_id, kind, value, contact_id, home_id, is_sealed)
         VALUES (NEW.workspace_id, a_user, NEW.business_scoped_user_id, NEW.id, NEW.id, true)
