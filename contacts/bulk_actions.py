@@ -266,7 +266,8 @@ class FollowUpAll(Action):
 
 
 def _open_of(leads: Sequence[Contact]) -> Any:
-    return FollowUp.objects.filter(Q(contact__in=leads) | Q(contact__merged_into__in=leads), done_at=None)
+    rows = Contact.objects.filter(Q(pk__in=leads) | Q(merged_into__in=leads)).values("pk")
+    return FollowUp.objects.filter(contact__in=rows, done_at=None)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.db.models import BooleanField, Case, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import BooleanField, Case, OuterRef, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce, JSONObject
 from django.db.models.lookups import GreaterThan
 
@@ -38,8 +38,6 @@ def _asks_for_somebody() -> GreaterThan:
 
 def _next_follow_up() -> QuerySet[FollowUp, Any]:
     """Also one of a lead that was merged into it: it stays with its row."""
-    rows = Contact.objects.filter(
-        Q(pk=OuterRef(OuterRef("pk"))) | Q(merged_into=OuterRef(OuterRef("pk")))
-    ).values("pk")
+    rows = Contact.objects.rows_of(OuterRef(OuterRef("pk"))).values("pk")
     planned = FollowUp.objects.filter(contact__in=rows, done_at=None).order_by("due_at", "pk")
     return planned.values_list(JSONObject(id="id", due_at="due_at", remark="remark"))[:1]

@@ -168,7 +168,7 @@ _SURROUNDINGS = {
     ),
     "next_follow_up": Subquery(
         FollowUp.objects.filter(
-            Q(contact=OuterRef("pk")) | Q(contact__merged_into=OuterRef("pk")), done_at=None
+            contact__in=Contact.objects.rows_of(OuterRef(OuterRef("pk"))).values("pk"), done_at=None
         ).values_list(JSONObject(due_at="due_at", remark="remark"))[:1]
     ),
 }  # fmt: skip

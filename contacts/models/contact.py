@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -67,6 +67,11 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     def living(self) -> Self:
         """Leads, without the rows of those that were merged into another."""
         return self.filter(merged_into=None)
+
+    def rows_of(self, lead: Any) -> Self:
+        """Its own and those that were merged into it, to be looked up first: as an OR beside a join they would be looked
+        for among all that any lead has. `lead` is one, its id, or an OuterRef."""
+        return self.filter(Q(pk=lead) | Q(merged_into=lead))
 
     def for_user(self, user: User | AnonymousUser) -> Self:
         """Those that the user may see. A page asks `contacts.admin.tenancy.rights_of(request)` instead: it is kept."""
@@ -297,7 +302,7 @@ class Contact(models.Model):
 class StatusChangeQuerySet(models.QuerySet["StatusChange"]):
     def of(self, lead: Contact) -> Self:
         """Those of the lead and of all that is merged into it: there they stay, so that an undo finds them."""
-        return self.filter(Q(contact=lead) | Q(contact__merged_into=lead))
+        return self.filter(contact__in=Contact.objects.rows_of(lead.pk).values("pk"))
 
 
 class StatusChange(models.Model):

@@ -20,7 +20,7 @@ from contacts.models.workspace import Workspace
 
 class OfLead(models.QuerySet[Any]):
     def of(self, lead: Contact) -> Self:
-        return self.filter(Q(contact=lead) | Q(contact__merged_into=lead))
+        return self.filter(contact__in=Contact.objects.rows_of(lead.pk).values("pk"))
 
 
 class Note(models.Model):
