@@ -28,6 +28,9 @@ COLOURS = {
     LeadStatus.ARCHIVED: "default",
 }
 
+# What is large, and no row says.
+NOT_SHOWN = ("metadata", "first_touch", "last_touch", "typed_at", "workspace__business_hours")
+
 TAGS_SHOWN = 4
 LONGEST_NAME, LONGEST_HANDLE = 120, 40
 
@@ -45,7 +48,7 @@ def with_facts(leads: QuerySet[Any]) -> QuerySet[Any]:
         follow_up_at=Subquery(follow_up.values("due_at")[:1], output_field=DateTimeField()),
         follow_up_remark=Subquery(follow_up.values("remark")[:1], output_field=TextField()),
     )
-    return annotated.select_related("owner", "workspace")
+    return annotated.select_related("owner", "workspace").defer(*NOT_SHOWN)
 
 
 def rows_of(leads: Iterable[Any], now: datetime) -> list[Row]:
@@ -153,12 +156,12 @@ class Row:
     def is_done(self) -> bool:
         return self.is_closed and not self.wrote_again
 
-    @property
+    @cached_property
     def customer_waits(self) -> str:
         since = self.customer_waits_since
         return _("customer, %(time)s") % {"time": lasting(self.now - since)} if since else ""
 
-    @property
+    @cached_property
     def we_wait(self) -> str:
         """Since when it is the customer's turn."""
         wrote, answered = self.lead.last_inbound_at, self.lead.last_contact_at
@@ -171,7 +174,7 @@ class Row:
         wrote: datetime | None = self.lead.last_inbound_at
         return wrote + WINDOW if wrote else None
 
-    @property
+    @cached_property
     def window_left(self) -> str:
         """ "" once it is closed: open until exactly 24 hours after the customer's last message."""
         until = self.window_until

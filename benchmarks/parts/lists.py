@@ -21,7 +21,7 @@ SEARCHES = {
     "a name in another script": "ковальч",
     "a fragment of a phone": "60000 42",
     "an e-mail": "lead72@",
-    "words of a message": "pedido 93",
+    "words of a message": "pedido 931",
     "nothing there": "zzqqxx",
 }
 PAGES = {
