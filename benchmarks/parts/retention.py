@@ -26,6 +26,7 @@ IN_ROW, APART = "bodies in their rows", "bodies in partitions"
 TABLE = "kapso_sync_webhookdelivery"
 CLEARED_AT_ONCE = 200  # as kapso_sync.retention
 BATCHES = (1, 16, 64)
+SEEDED_AT_ONCE = 1_000
 PEOPLE = 500  # each writes several times
 MONTH = ("2026-06-01", "2026-07-01")
 AT = "2026-06-10T12:00:00Z"
@@ -164,7 +165,7 @@ def _clearing(bench: Bench, findings: Findings) -> None:
     sizes: dict[str, list[float]] = {}
     for how in rounds(min(3, bench.size.rounds), list(spent)):
         with Store(bench.leadcrm(database="bodies"), how) as store:
-            store.add(deliveries(bench.traffic(count)), 64)
+            store.add(deliveries(bench.traffic(count)), SEEDED_AT_ONCE)
             store.connection.execute(f"VACUUM ANALYZE {TABLE}".encode())
             sizes[how] = [store.size()]
             with store.costing() as cost:
@@ -177,7 +178,7 @@ def _clearing(bench: Bench, findings: Findings) -> None:
                 store.connection.execute(
                     f"CREATE TABLE body_of_june PARTITION OF body FOR VALUES FROM ('{MONTH[0]}') TO ('{MONTH[1]}')".encode()
                 )
-            store.add(deliveries(bench.traffic(count)), 64)
+            store.add(deliveries(bench.traffic(count)), SEEDED_AT_ONCE)
             sizes[how].append(store.size())
         bench.say(
             f"{how}: {count:,} cleared in {cost.seconds:.1f} s, {cost.wal / count:.0f} bytes of WAL each"
