@@ -18,6 +18,7 @@ from contacts.events import AutomationTold
 from contacts.sealing import seal, seal_automation
 from contacts.tombstones import ERASED
 from kapso_sync.models import DeliveryAttempt, WebhookDelivery
+from kapso_sync.outcomes import CLEAR
 
 if TYPE_CHECKING:
     from kapso_sync.parts import Part
@@ -66,18 +67,3 @@ def _show(deliveries: Iterable[WebhookDelivery], at: datetime) -> None:
     """These instances become what the rows are now."""
     for delivery in deliveries:
         delivery.body, delivery.body_cleared_at = b"", at
-
-
-CLEAR = """
-UPDATE kapso_sync_webhookdelivery SET
-    body = '', body_cleared_at = %(at)s, next_retry_at = NULL, waits_for = NULL,
-    headers = (SELECT COALESCE(jsonb_object_agg(key, value), '{}') FROM jsonb_each(headers)
-               WHERE key IN ('x-webhook-event', 'x-webhook-payload-version')),
-    status = CASE WHEN status = 'processed' THEN status ELSE 'ignored' END,
-    error = CASE WHEN status NOT IN ('processed', 'ignored') THEN %(unfinished)s
-                 WHEN %(reason)s::text IS NOT NULL THEN
-                     CASE WHEN status = 'processed' AND waits_for IS NULL THEN '' ELSE %(reason)s END
-                 WHEN waits_for IS NOT NULL THEN concat_ws(E'\n', NULLIF(error, ''), %(unfinished)s)
-                 ELSE error END
-WHERE id = ANY(%(keys)s) AND body_cleared_at IS NULL
-"""

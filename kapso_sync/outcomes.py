@@ -108,3 +108,18 @@ UPDATE kapso_sync_webhookdelivery d SET
 FROM told
 WHERE d.id = told.id
 """  # noqa: S608 - constants of this file
+
+# The body goes, and whatever quotes it (kapso_sync.clearing).
+CLEAR = """
+UPDATE kapso_sync_webhookdelivery SET
+    body = '', body_cleared_at = %(at)s, next_retry_at = NULL, waits_for = NULL,
+    headers = (SELECT COALESCE(jsonb_object_agg(key, value), '{}') FROM jsonb_each(headers)
+               WHERE key IN ('x-webhook-event', 'x-webhook-payload-version')),
+    status = CASE WHEN status = 'processed' THEN status ELSE 'ignored' END,
+    error = CASE WHEN status NOT IN ('processed', 'ignored') THEN %(unfinished)s::text
+                 WHEN %(reason)s::text IS NOT NULL THEN
+                     CASE WHEN status = 'processed' AND waits_for IS NULL THEN '' ELSE %(reason)s END
+                 WHEN waits_for IS NOT NULL THEN concat_ws(E'\n', NULLIF(error, ''), %(unfinished)s::text)
+                 ELSE error END
+WHERE id = ANY(%(keys)s) AND body_cleared_at IS NULL
+"""

@@ -15,6 +15,7 @@ from benchmarks.parts import (
     memory,
     rebuild,
     replay,
+    retention,
     webhooks,
     writing,
 )
@@ -29,5 +30,6 @@ PARTS: dict[str, Callable[[Bench], Findings]] = {
     "api": api.measure,
     "replay": replay.measure,
     "rebuild": rebuild.measure,
+    "retention": retention.measure,
     "memory": memory.measure,
 }
