@@ -159,7 +159,7 @@ def _row(delivery: Delivery) -> dict[str, Any]:
 
 def _clearing(bench: Bench, findings: Findings) -> None:
     """A month of bodies cleared, and as many stored again: into the room that they left?"""
-    count = bench.size.contacts[-1] // 5
+    count = bench.size.contacts[-1] // 10
     spent: dict[str, list[Cost]] = {IN_ROW: [], APART: []}
     sizes: dict[str, list[float]] = {}
     for how in rounds(min(3, bench.size.rounds), list(spent)):
