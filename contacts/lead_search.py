@@ -36,9 +36,14 @@ Pass: TypeAlias = tuple[str, list[Any]]
 
 def matching(leads: QuerySet[Any], typed: str, workspaces: Iterable[int]) -> QuerySet[Any]:
     """The leads that somebody may have meant. The form of what was typed decides where it is looked for."""
+    return search(leads, typed, workspaces)[0]
+
+
+def search(leads: QuerySet[Any], typed: str, workspaces: Iterable[int]) -> tuple[QuerySet[Any], bool]:
+    """The same, and whether so many are called so that only the newest of them are found soon."""
     term = " ".join(typed.replace("\x00", " ").split())[:LONGEST]
     if not term:
-        return leads
+        return leads, False
     inside = list(workspaces)
     named, parameters = _named(term, AND)
     passes = [(FIRST.format(named), [inside, *parameters, MOST_NAMED + 1])]
@@ -47,11 +52,12 @@ def matching(leads: QuerySet[Any], typed: str, workspaces: Iterable[int]) -> Que
     by_name, *others = _found(passes)
     if len(by_name) > MOST_NAMED:
         named, parameters = _named(term, AND_RARELY_NOT)
-        return leads.filter(pk__in=RawSQL(named, [inside, *parameters]))  # noqa: S611 - constants, with parameters
+        every = RawSQL(named, [inside, *parameters])  # noqa: S611 - constants, with parameters
+        return leads.filter(pk__in=every), True
     if len(others) == 2 and len(others[1]) > MOST_SAID:
         (others[1],) = _found([_said_lately(term, inside)])
     ids = Value(list({*by_name, *chain(*others)} - {None}), output_field=ArrayField(BigIntegerField()))
-    return leads.filter(IsOneOf("pk", ids))
+    return leads.filter(IsOneOf("pk", ids)), False
 
 
 def _named(term: str, also: str) -> Pass:

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from contacts import lead_search, lead_views
-from contacts.admin.lead_list import Found
+from contacts.admin.lead_list import Found, FoundByCommonName
 from contacts.models import (
     Contact,
     Conversation,
@@ -594,6 +594,8 @@ def test_what_is_common_is_found_in_the_newest(
         say(make(lima, name, last_activity_at=ago(hours)), "hola", sent_at=ago(hours))
     assert rows(page(desk, q="hola")) == ["Ana", "Maria"]
     assert rows(page(desk, q="mar")) == ["Maria", "Mario"]
+    monkeypatch.setattr(FoundByCommonName, "MOST", 1)
+    assert "More than 1 leads" in page(desk, q="mar")
 
 
 def test_a_search_within_a_tab_stays_in_it(desk: Client, lima: Workspace, ana: User) -> None:

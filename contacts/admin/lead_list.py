@@ -49,21 +49,22 @@ class Found(CappedPaginator):
         return Contact.objects.filter(pk__in=self.found[last - self.per_page : last])
 
 
-class FoundBySearch(Found):
-    """Whoever finds more types more. Among the leads of a common name, the newest few are soon found, and more are not."""
+class FoundByCommonName(Found):
+    """Whoever finds more types more: among the leads of a common name the newest few are soon found, and more are not."""
 
     MOST = 100
 
 
+def note_common_name(request: HttpRequest, *, is_common: bool) -> None:
+    vars(request)["leadcrm_common_name"] = is_common
+
+
 def paginator_of(request: HttpRequest) -> type[CappedPaginator]:
-    if request.GET.get("q", "").strip():
-        return FoundBySearch
+    if vars(request).get("leadcrm_common_name"):
+        return FoundByCommonName
     asked = {name for name in PARAMETERS if request.GET.get(name)}
-    return (
-        CappedPaginator
-        if asked <= {"view"} and request.GET.get("view") not in VIEWS.keys() - {"all"}
-        else Found
-    )
+    is_every_lead = asked <= {"view"} and request.GET.get("view") not in VIEWS.keys() - {"all"}
+    return CappedPaginator if is_every_lead else Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,7 @@ def shown(request: HttpRequest, leads: LeadList) -> dict[str, Any]:
         "is_filtered": leads.has_active_filters,
         "cursor": leads.cursor,
         "most": _number(leads.paginator.MOST),
+        "looked_at": _number(Found.MOST),
         "pagination_required": leads.multi_page,
         "page_range": leads.paginator.get_elided_page_range(leads.page_num) if leads.multi_page else [],
     }

@@ -27,7 +27,7 @@ from contacts.admin.lead_list import LeadList
 from contacts.admin.tenancy import MemberAdmin, rights_of, workspaces_of
 from contacts.admin.unfolded import TextInput
 from contacts.lead_form import NewLeadForm, hold_identities
-from contacts.lead_search import matching
+from contacts.lead_search import search
 from contacts.lead_views import NEWEST_FIRST
 from contacts.models import Contact
 from contacts.rights import WORKERS
@@ -84,7 +84,9 @@ class LeadAdmin(MemberAdmin):
     def get_search_results(
         self, request: HttpRequest, leads: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        return matching(leads, search_term, workspaces_of(request)), False
+        found, is_common = search(leads, search_term, workspaces_of(request))
+        lead_list.note_common_name(request, is_common=is_common)
+        return found, False
 
     # The page of one lead
 
