@@ -266,7 +266,8 @@ class FollowUpAll(Action):
 
 
 def _open_of(leads: Sequence[Contact]) -> Any:
-    rows = Contact.objects.filter(Q(pk__in=leads) | Q(merged_into__in=leads)).values("pk")
+    ids = [lead.pk for lead in leads]
+    rows = Contact.objects.filter(Q(pk__in=ids) | Q(merged_into__in=ids)).values("pk")
     return FollowUp.objects.filter(contact__in=rows, done_at=None)
 
 

@@ -32,7 +32,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from contacts.models import Contact, Conversation
-from contacts.models.contact import CLOSED, UNANSWERED, WAITING_SINCE, WROTE_AGAIN
+from contacts.models.contact import CLOSED, OPEN, UNANSWERED, WAITING_SINCE, WROTE_AGAIN
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -82,7 +82,7 @@ def is_overdue(now: datetime) -> Q:
     )
     due = ExpressionWrapper(Value(now) - period, output_field=DateTimeField())
     quiet = Q(last_contact_at=None) | Q(last_contact_at__lt=due)
-    return ~Q(lead_status__in=CLOSED) & quiet & is_awake(now)
+    return Q(lead_status__in=OPEN) & quiet & is_awake(now)
 
 
 def window_open(leads: Leads, now: datetime) -> Leads:

@@ -40,6 +40,8 @@ ALLOWED_MOVES = {
 }
 
 CLOSED = (LeadStatus.CONVERTED, LeadStatus.ARCHIVED)
+# By name, not as what is not closed: so the index of the list can pass over the others.
+OPEN = tuple(status for status in LeadStatus if status not in CLOSED)
 
 # The newest turn is the customer's; at the same time as ours it counts as answered.
 UNANSWERED = Q(last_inbound_at__isnull=False) & (
