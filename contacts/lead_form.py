@@ -122,6 +122,8 @@ def phone_digits(typed: str) -> str:
         number = phonenumbers.parse(f"+{digits}")
     except phonenumbers.NumberParseException as error:
         raise ValidationError(_("No country has this code. Check the digits after the +.")) from error
+    if digits in forms_of(digits)[1:]:  # as WhatsApp has mobiles of some countries, and nobody else
+        return digits
     if not phonenumbers.is_possible_number(number):
         raise ValidationError(_("This number is too long or too short for its country."))
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).lstrip("+")

@@ -21,6 +21,7 @@ from contacts import notifying, reasons
 from contacts.changing import Refused, Stale, line, locked, record, record_all, write
 from contacts.later import finish_follow_up, plan_follow_up, snooze, wake
 from contacts.lead_fields import Field, FieldRefused, field_of, fields_of
+from contacts.lead_views import has_written_again
 from contacts.models import Contact, Conversation, LeadChange, LeadStatus, Membership, StatusChange, Tag
 from contacts.notes import add_note, delete_note, edit_note
 from contacts.rights import WORKERS
@@ -57,9 +58,9 @@ def move(
 
 @transaction.atomic
 def reengage(lead: Contact, *, by: User | None, reason: str = "", seen: str | None = None) -> StatusChange:
-    """A lead that was done with wrote again: it is new. A converted one goes by the archive, as the workflow says."""
-    reason = line(reason, LONGEST_REASON) or reasons.WROTE_AGAIN
+    """A lead that was done with wrote again, or is taken up again: it is new. A converted one goes by the archive, as the workflow says."""
     row = locked(lead)
+    reason = line(reason, LONGEST_REASON) or (reasons.WROTE_AGAIN if has_written_again(row) else "")
     if seen is not None and seen != row.lead_status:
         raise Stale.of(_("the status"), row.get_lead_status_display())
     if row.lead_status == LeadStatus.CONVERTED:

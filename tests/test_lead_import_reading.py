@@ -182,6 +182,16 @@ def test_phones_are_read_with_their_country(typed: str, country: str, digits: st
     assert phone_of(typed, country) == digits
 
 
+@pytest.mark.parametrize("country", ["", "US", "PE", "MX"])
+@pytest.mark.parametrize(
+    "stored", ["447700900123", "5215500000077", "5491112345678", "5511900000101", "51911110001"]
+)
+def test_a_phone_as_leadcrm_exports_it_is_read_as_it_is(stored: str, country: str) -> None:
+    """Also in WhatsApp's own form, and where its country has no such number (as examples have them)."""
+    assert phone_of(stored, country) == stored
+    assert phone_of(f"+{stored}", country) == stored
+
+
 def test_a_phone_without_any_country_is_not_guessed() -> None:
     with pytest.raises(Wrong, match="has no country code"):
         phone_of("0911110001", "")

@@ -52,7 +52,7 @@ class ContactSerializer(Shown):
     last_touch = Details(read_only=True, help_text="The newest ad or post that led the person here.")
     metadata = Details(read_only=True, help_text="The workspace's custom fields, by key.")
     version = serializers.SerializerMethodField(
-        help_text="Another one whenever somebody types something: for `If-Match`. As the header `ETag` has it."
+        help_text="Stands for what people typed, another one when that is another: for `If-Match`. As the header `ETag` has it."
     )
 
     class Meta:

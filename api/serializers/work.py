@@ -9,7 +9,7 @@ from contacts.models import ContactMerge, FollowUp, Note, StatusChange
 
 # `contact` is the living lead: of what was merged the rows stay where they were made.
 _LIVING = "The contact; of one that was merged, the survivor."
-_VERSION = "Another one whenever somebody changes it: for `If-Match`. As the header `ETag` has it."
+_VERSION = "Stands for what people typed, another one when that is another: for `If-Match`. As the header `ETag` has it."
 
 
 class NoteSerializer(Shown):

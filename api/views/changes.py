@@ -28,7 +28,7 @@ ABOUT = """
 To keep a copy of all that you see:
 
 1. Ask without `cursor`: there are no results, and `next_cursor` is where things stand.
-2. List `/contacts/`, `/conversations/` and `/messages/`, each ordered by `id`.
+2. List `/contacts/?ordering=id`, `/conversations/` and `/messages/`: these two have no other order.
 3. Ask here with that cursor, and then with each `next_cursor`; put each result's `data` in the place of what you have
    of that `kind` and `id`, or drop it where it is `deleted`. Ask again at once where `has_more`, else with `wait`.
 

@@ -20,6 +20,7 @@ from contacts.lead_fields import HIGHEST_SCORE, LONGEST
 from contacts.lead_import.headers import CUSTOM, TARGETS
 from contacts.lead_import.words import Wrong
 from contacts.models import CustomField, Import, LeadStatus, PhoneNumber, Tag
+from contacts.phone_forms import forms
 from contacts.preview import one_line
 from contacts.work import LONGEST_TAG, MOST_TAGS, may_own
 
@@ -168,6 +169,9 @@ def _owner(cell: str, *, context: Context) -> int:
 
 # Phones
 
+# Digits of a number without its country code; with it they may be 15.
+LONGEST_AT_HOME = 11
+
 
 def _phone(cell: str, *, context: Context) -> str:
     """Digits with the country code, as WhatsApp has them. Raises `Wrong`."""
@@ -195,6 +199,8 @@ def _of_the_world(digits: str, typed: str) -> str:
     number = _parsed(f"+{digits}", None)
     if number is None:
         raise Wrong("unknown_country", value=_short(typed))
+    if digits in forms(digits)[1:]:  # as WhatsApp has mobiles of some countries, and nobody else
+        return digits
     if not phonenumbers.is_possible_number(number):
         raise Wrong("length", value=_short(typed))
     return _as_digits(number)
@@ -214,6 +220,11 @@ def _at_home(digits: str, country: str, typed: str) -> str:
         return _as_digits(abroad)
     if at_home is not None and phonenumbers.is_possible_number(at_home):
         return _as_digits(at_home)
+    if digits in forms(digits)[1:]:
+        return digits
+    # Longer than any number at home: of a country whose numbers we may not know all, as in a file that we exported.
+    if abroad is not None and phonenumbers.is_possible_number(abroad) and len(digits) > LONGEST_AT_HOME:
+        return _as_digits(abroad)
     raise Wrong("length" if country else "no_country", value=_short(typed))
 
 
