@@ -38,7 +38,7 @@ FORMAT = "leadcrm person 1"
 CHUNK = 500
 
 # Bookkeeping of ours that says nothing of the person.
-LEFT_OUT = {"workspace", "told", "is_sealed", "made_by_sync", "chosen_name", "merged_into", "rank"}
+LEFT_OUT = {"workspace", "told", "is_turn", "is_sealed", "made_by_sync", "chosen_name", "merged_into", "rank"}
 
 Row = Mapping[str, Any]
 

@@ -21,7 +21,6 @@ from contacts import lead_views
 from contacts.business_hours import DAY, has_hours, midnights, openings, seconds_before, zone_of
 from contacts.models import Contact, FollowUp, Message, Workspace
 from contacts.models.contact import CLOSED
-from contacts.models.message import NOT_A_TURN
 from contacts.statements import report_on_messages as sql
 
 # Of a larger workspace the newest so many leads are counted by status, source and owner.
@@ -174,7 +173,7 @@ class Report:
     def messages(self, direction: str, day: date | None = None) -> QuerySet[Message]:
         """Newest first. Those that `by_day` counts."""
         since, until = self._bounds(day)
-        turns = Message.objects.exclude(message_type__in=NOT_A_TURN).exclude(status=Message.Status.FAILED)
+        turns = Message.objects.filter(is_turn=True)
         of_period = turns.filter(workspace=self.workspace, sent_at__gte=since, sent_at__lt=until)
         return of_period.filter(direction=direction, contact__isnull=False).order_by("-sent_at", "-id")
 

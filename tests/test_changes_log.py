@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import F
+from django.utils import timezone
 
 from contacts import merging
 from contacts.models import Change, Contact, Conversation, FollowUp, Message, Workspace
@@ -18,6 +20,7 @@ from kapso_sync.erasing import erase_person
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.rebuilding import rebuilding
 from kapso_sync.rehearsing import rehearsal
+from kapso_sync.retention import Retention
 from tests.builders import ANA, BEA, LIMA, Desk, message, moment
 
 Kind = Change.Kind
@@ -75,6 +78,18 @@ def test_what_is_written_as_it_was_is_no_change(desk: Desk) -> None:
     with logged() as entries:
         Contact.objects.update(lead_score=F("lead_score"))
     assert entries == set()
+
+
+def test_that_its_body_is_cleared_changes_no_message(desk: Desk) -> None:
+    desk.told(message("m1"))
+    with logged() as entries:
+        WebhookDelivery.objects.update(received_at=timezone.now() - timedelta(days=400))
+        assert Retention.of_today(30).clear() == 1
+    assert desk.row("m1").is_sealed
+    assert entries == set()
+    with logged() as entries:
+        Message.objects.update(is_sealed=False, content="x")
+    assert entries == rows(desk.row("m1"))
 
 
 def test_what_is_planned_is_a_change_of_the_lead(desk: Desk) -> None:

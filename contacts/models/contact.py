@@ -131,7 +131,13 @@ class Contact(models.Model):
     # Somebody took care of every hand-off of an automation up to this time.
     handoff_cleared_at = models.DateTimeField(null=True, blank=True, editable=False)
     merged_into = models.ForeignKey(
-        "self", null=True, blank=True, editable=False, on_delete=models.PROTECT, related_name="merged"
+        "self",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.PROTECT,
+        related_name="merged",
+        db_index=False,
     )
     # The sync made it because of a message. Should all its messages turn out to be another's, so does this row.
     made_by_sync = models.BooleanField(default=False, db_default=False, editable=False)
@@ -237,6 +243,10 @@ class Contact(models.Model):
             # Who is new since a day: the list, and the reports.
             models.Index(
                 fields=["workspace", "created_at"], condition=Q(merged_into=None), name="contact_created"
+            ),
+            # What was merged into a lead. Few are: the index of the foreign key would have all others, too.
+            models.Index(
+                fields=["merged_into"], condition=Q(merged_into__isnull=False), name="contact_merged"
             ),
             # Who has the same e-mail (contacts.suggesting).
             models.Index(

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from contacts.models.message import NOT_A_TURN
-
-_NOT_A_TURN = ", ".join(f"'{kind}'" for kind in NOT_A_TURN)
-# As the index `message_turns` has it: the planner has to see that they are the same.
-_TURN = f"NOT (m.message_type IN ({_NOT_A_TURN})) AND NOT (m.status = 'failed')"
 _COLUMNS = (
     "phone", "business_scoped_user_id", "parent_user_id", "username", "name", "chosen_name", "kapso_name", "source",
     "first_touch", "last_touch", "marketing_opt_out", "last_activity_at", "last_contact_at", "last_inbound_at",
@@ -72,13 +67,13 @@ def _waiting_sessions(kind: str, names_them: str) -> str:
 
 def _newest_turn(direction: str, whose: str) -> str:
     return (
-        f"(SELECT m.sent_at FROM contacts_message m WHERE {whose} AND m.direction = '{direction}' AND {_TURN} "
+        f"(SELECT m.sent_at FROM contacts_message m WHERE {whose} AND m.direction = '{direction}' AND m.is_turn "
         "ORDER BY m.sent_at DESC LIMIT 1)"
     )
 
 
 _FIRST_UNANSWERED = (
-    f"(SELECT m.sent_at FROM contacts_message m WHERE m.contact_id = c.id AND m.direction = 'inbound' AND {_TURN} "
+    f"(SELECT m.sent_at FROM contacts_message m WHERE m.contact_id = c.id AND m.direction = 'inbound' AND m.is_turn "
     f"AND m.sent_at > COALESCE({_newest_turn('outbound', 'm.contact_id = c.id')}, '-infinity') "
     "ORDER BY m.sent_at LIMIT 1)"
 )

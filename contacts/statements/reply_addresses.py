@@ -6,11 +6,7 @@ recycled: a phone that is somebody else's by now is left out.
 
 from __future__ import annotations
 
-from contacts.models.message import NOT_A_TURN
-
-_NOT_A_TURN = ", ".join(f"'{kind}'" for kind in NOT_A_TURN)
-
-REPLY_ADDRESSES = f"""
+REPLY_ADDRESSES = """
 WITH named AS (
     SELECT thread.id, thread.workspace_id, thread.contact_id,
            CASE WHEN who.phone IS NULL AND who.user_id IS NULL THEN lead.phone ELSE who.phone END AS phone,
@@ -21,7 +17,7 @@ WITH named AS (
     LEFT JOIN LATERAL (
         SELECT m.phone, m.user_id, m.phone_number_id, m.kapso_conversation_id FROM contacts_message m
         WHERE m.contact_id = thread.contact_id AND m.conversation_id = thread.id AND m.direction = 'inbound'
-          AND NOT (m.message_type IN ({_NOT_A_TURN})) AND NOT (m.status = 'failed')
+          AND m.is_turn
         ORDER BY m.sent_at DESC, m.id DESC LIMIT 1) turn ON true
     LEFT JOIN contacts_kapsosession session ON turn.phone IS NULL AND turn.user_id IS NULL
         AND session.phone_number_id = turn.phone_number_id

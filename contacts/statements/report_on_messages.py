@@ -6,21 +6,16 @@ replay, an import of old history or a merge changes a figure to where it should 
 
 from __future__ import annotations
 
-from contacts.models.message import NOT_A_TURN
-
-_NOT_A_TURN = ", ".join(f"'{kind}'" for kind in NOT_A_TURN)
-# As the indexes `message_turns` and `message_report` have it: the planner has to see that they are the same.
-_TURN = f"NOT (m.message_type IN ({_NOT_A_TURN})) AND NOT (m.status = 'failed')"
-_OF_PERIOD = f"""m.workspace_id = %(workspace)s AND m.sent_at >= %(since)s AND m.sent_at < %(until)s
-        AND m.contact_id IS NOT NULL AND {_TURN}"""
+_OF_PERIOD = """m.workspace_id = %(workspace)s AND m.sent_at >= %(since)s AND m.sent_at < %(until)s
+        AND m.contact_id IS NOT NULL AND m.is_turn"""
 
 # Leads whose first message is of the period, with its time. Each is looked up by itself: as NOT EXISTS it would be
 # compared with all earlier messages of everybody.
-_FIRST = f"""
+_FIRST = """
     SELECT turn.contact_id, turn.sent_at
     FROM (SELECT contact_id, min(sent_at) AS sent_at FROM turn GROUP BY contact_id) AS turn
     WHERE (SELECT m.id FROM contacts_message m
-        WHERE m.contact_id = turn.contact_id AND m.sent_at < %(since)s AND {_TURN} LIMIT 1) IS NULL"""
+        WHERE m.contact_id = turn.contact_id AND m.sent_at < %(since)s AND m.is_turn LIMIT 1) IS NULL"""
 
 _TURNS = f"""
 WITH turn AS MATERIALIZED (
@@ -58,9 +53,9 @@ WITH side AS MATERIALIZED (
     FROM side
     LEFT JOIN LATERAL (SELECT
         (SELECT m.sent_at FROM contacts_message m WHERE m.contact_id = side.contact_id AND m.direction = 'inbound'
-            AND m.sent_at < %(since)s AND {_TURN} ORDER BY m.sent_at DESC LIMIT 1) AS inbound_at,
+            AND m.sent_at < %(since)s AND m.is_turn ORDER BY m.sent_at DESC LIMIT 1) AS inbound_at,
         (SELECT m.sent_at FROM contacts_message m WHERE m.contact_id = side.contact_id AND m.direction = 'outbound'
-            AND m.sent_at < %(since)s AND {_TURN} ORDER BY m.sent_at DESC LIMIT 1) AS outbound_at
+            AND m.sent_at < %(since)s AND m.is_turn ORDER BY m.sent_at DESC LIMIT 1) AS outbound_at
         WHERE side.nth <= 2
     ) AS earlier ON true
     WHERE side.direction = 'inbound' AND side.answered_at IS NOT NULL

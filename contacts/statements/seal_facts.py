@@ -30,18 +30,17 @@ WITH told AS MATERIALIZED (
     UNION
     SELECT l.id FROM message JOIN contacts_identitylink l
         ON l.a_id = message.phone_id AND l.kind = 'named' AND l.b_id = message.user_id
-), fact AS (
-    SELECT f.id FROM told CROSS JOIN jsonb_array_elements(facts->'profiles') AS row
-    JOIN identity i ON i.workspace_id = (row->>0)::bigint AND i.kind = row->>1 AND i.value = row->>2
-    JOIN contacts_profilefact f
-        ON f.identity_id = i.id AND f.field = row->>3 AND f.value = row->>4 AND f.source = row->>5
 ), sealed_identity AS (
     UPDATE contacts_identity SET is_sealed = true WHERE NOT is_sealed AND id IN (
         SELECT id FROM identity UNION SELECT phone_id FROM message UNION SELECT user_id FROM message)
 ), sealed_link AS (
     UPDATE contacts_identitylink SET is_sealed = true WHERE NOT is_sealed AND id IN (SELECT id FROM link)
 ), sealed_fact AS (
-    UPDATE contacts_profilefact SET is_sealed = true WHERE NOT is_sealed AND id IN (SELECT id FROM fact)
+    -- By the table and not by `identity`, which has no index: that would read all of the batch for each of its people.
+    UPDATE contacts_profilefact f SET is_sealed = true
+    FROM told CROSS JOIN jsonb_array_elements(facts->'profiles') AS row
+    JOIN contacts_identity i ON i.workspace_id = (row->>0)::bigint AND i.kind = row->>1 AND i.value = row->>2
+    WHERE NOT f.is_sealed AND f.identity_id = i.id AND f.field = row->>3 AND f.value = row->>4 AND f.source = row->>5
 ), sealed_receipt AS (
     UPDATE contacts_messagereceipt r SET is_sealed = true
     FROM told CROSS JOIN jsonb_to_recordset(facts->'receipts') AS row (number_id bigint, key text)

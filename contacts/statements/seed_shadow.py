@@ -39,7 +39,7 @@ def columns(model: type[Model], without: frozenset[str] = frozenset()) -> list[s
     return [
         field.column
         for field in model._meta.concrete_fields  # noqa: SLF001
-        if field.column and field.column not in without
+        if field.column and not field.generated and field.column not in without
     ]
 
 
