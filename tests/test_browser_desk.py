@@ -44,7 +44,7 @@ def ago(hours: float) -> datetime:
 def crafted(workspace: Workspace, ana: User) -> None:
     """Leads in every state that decides on a tab, each named by it."""
     other = User.objects.create_user("zoe")
-    asking = make_lead(workspace, "asks for long", owner=ana, last_inbound_at=ago(1))
+    asking = make_lead(workspace, "asks for long", owner=ana, last_inbound_at=ago(1), unanswered_since=ago(9))
     for hours in (9, 1):
         say(asking, "And?", kapso_message_id=f"wamid.asks.{hours}", sent_at=ago(hours))
     make_lead(workspace, "asks", owner=other, last_inbound_at=ago(2), last_contact_at=ago(3))
