@@ -141,6 +141,8 @@ class NewestFirst(ById):
         if after is None:
             return ordered
         at, last = moment_and_id(after)
+        if at is None:  # these rows all have one
+            raise Unreadable
         earlier = Q(**{f"{self.field}__lt": at}) | Q(pk__lt=last)
         return ordered.filter(earlier, **{f"{self.field}__lte": at})
 

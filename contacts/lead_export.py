@@ -68,6 +68,9 @@ FIELDS = {
 }
 # What spreadsheets begin a formula with, also in full width.
 _FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+# Where Excel cuts a line at semicolons or tabs instead of commas, a cell may begin in the middle of a text.
+_WITHIN = re.compile(r"(?!\A)([;\t]\s*)(?=[=+\-@＝＋－＠])")
+_MADE_WITHIN = re.compile(r"(?!\A)([;\t]\s*)'(?=[=+\-@＝＋－＠])")
 _APOSTROPHE = re.compile(rf"'(?={_FORMULA.pattern})")
 
 logger = logging.getLogger(__name__)
@@ -219,12 +222,15 @@ def plain(value: Any) -> Value:
 
 def inert(value: Value) -> Value:
     """A text that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+    if not isinstance(value, str):
+        return value
+    text = _WITHIN.sub(r"\1'", value)
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def without_apostrophe(text: str) -> str:
     """The text that `inert` was given."""
-    return text[1:] if _APOSTROPHE.match(text) else text
+    return _MADE_WITHIN.sub(r"\1", text[1:] if _APOSTROPHE.match(text) else text)
 
 
 def file_name(workspaces: Iterable[int]) -> str:

@@ -17,12 +17,15 @@ from contacts.changing import Refused
 from contacts.models import Contact, Identity
 from contacts.phone_forms import forms as forms_of
 from contacts.preview import one_line
+from contacts.rights import Rights
 
 HIGHEST_SCORE = 1_000_000
 
 
 class NewLeadForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A lead that somebody adds by hand."""
+    """A lead that somebody adds by hand. `rights` are theirs: whom they do not see is not named to them."""
+
+    rights: Rights | None = None
 
     class Meta:
         model = Contact
@@ -90,12 +93,16 @@ class NewLeadForm(forms.ModelForm):  # type: ignore[type-arg]
             if (value := cleaned.get(field)) and (
                 other := _holder(cleaned.get("workspace"), kind, field, value)
             ):
-                self.add_error(
-                    field, _("That is %(name)s, who is a lead already.") % {"name": other.shown_name}
-                )
+                self.add_error(field, self._taken(other))
         if not self.errors and not any(map(cleaned.get, ("phone", "business_scoped_user_id", "name"))):
             raise ValidationError(_("Enter a phone or a name."))
         return cleaned
+
+    def _taken(self, other: Contact) -> str:
+        """Who it is, is told to those alone who may see them."""
+        if self.rights is not None and self.rights.sees(other):
+            return _("That is %(name)s, who is a lead already.") % {"name": other.shown_name}
+        return _("Somebody with this is a lead already, one that you do not see.")
 
 
 def hold_identities() -> None:

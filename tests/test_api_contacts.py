@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from api import cursors
 from contacts import merging, work
 from contacts.models import Change, ChangesKept, Contact, Conversation, FollowUp, PhoneNumber, Workspace
 from tests.api import WHO, Api, as_role, somebody
@@ -328,3 +329,21 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for inner in plan.get("Plans", ()):
         yield from nodes(inner)
+
+
+def test_who_is_not_seen_is_not_named_to_whoever_adds_their_phone(lima: Workspace) -> None:
+    api = as_role("narrow", lima)
+    hidden = make_lead(lima, "Secret Name", phone="51911110001", owner=somebody("other", lima))
+    assert api.get(f"contacts/{hidden.pk}/").status == 404
+    answer = api.post("contacts/", {"workspace": lima.pk, "phone": "+51 911 110 001"})
+    assert (answer.status, list(answer.fields)) == (422, ["phone"])
+    assert "Secret" not in str(answer.body)
+    named = as_role("manager", lima).post("contacts/", {"workspace": lima.pk, "phone": "+51 911 110 001"})
+    assert "Secret Name" in named.fields["phone"]
+
+
+def test_a_cursor_without_a_time_is_none(agent: Api, lima: Workspace) -> None:
+    lead = make_lead(lima, "Ana")
+    cursor = cursors.write("-sent_at", None, 5)
+    answer = agent.get("messages/", contact=lead.pk, ordering="-sent_at", cursor=cursor)
+    assert (answer.status, list(answer.fields)) == (400, ["cursor"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -260,3 +261,13 @@ def test_a_superuser_exports_everything(shop: Shop) -> None:
     Workspace.objects.create(name="Empty", slug="empty")
     root = User.objects.create_superuser("root")
     assert [row["workspace"] for row in lines(exported(browser_of(root)))] == ["lima"]
+
+
+@pytest.mark.parametrize("name", ["x;=1+1;y", "x\t-2", "a; @b"])
+def test_no_part_of_a_text_is_a_formula_where_lines_are_cut_at_semicolons(
+    shop: Shop, desk: Client, name: str
+) -> None:
+    shop.lead(name)
+    (row,) = lines(exported(desk))
+    assert not any(part.lstrip()[:1] in ("=", "-", "@") for part in re.split("[;\t]", row["name"]))
+    assert lead_export.without_apostrophe(row["name"]) == name

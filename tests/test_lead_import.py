@@ -13,7 +13,8 @@ from django.test.utils import CaptureQueriesContext
 
 from contacts import erasing, lead_export
 from contacts.lead_history import history
-from contacts.lead_import import running, writing
+from contacts.lead_import import running, uploading, writing
+from contacts.lead_import.reading import Reading
 from contacts.models import Contact, CustomField, Identity, Import, ImportPiece, ImportRow, LeadChange, Tag
 from tests.builders import ANA, Desk, message
 from tests.importing import as_csv, as_xlsx, checked, imported, notes, outcomes, rows, run, upload, why
@@ -409,3 +410,30 @@ def test_both_formats_say_the_same(shop: Shop, ana: User, fmt: str) -> None:
         ("51911110001", "José", 4),
         ("51911110002", "Ana", 5),
     ]
+
+
+def test_a_file_that_is_looked_at_anew_has_to_be_checked_anew(shop: Shop, ana: User) -> None:
+    """Else rows that were checked as one thing would be imported as another."""
+    made = checked(shop.workspace, ana, as_csv(["Phone", "Name"], ["51911110001", "Zoë"]))
+    assert uploading.look_again(made, Reading(**made.reading))
+    assert not running.start(made)
+    made.refresh_from_db()
+    assert (made.state, made.is_read, rows(made)) == ("uploaded", False, [])
+    assert running.check(made)
+    run(made)
+    assert running.start(made)
+    assert not uploading.look_again(made, Reading(**made.reading)), "it is at work"
+
+
+def test_a_fault_of_ours_ends_a_check_and_keeps_nobody_else(
+    shop: Shop, ana: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = (upload(shop.workspace, ana, as_csv(["Phone"], [f"5191111000{n}"])) for n in (1, 2))
+    assert running.check(bad)
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "_read", lambda *_: 1 / 0)
+        assert running.go_on(seconds=60)
+    bad.refresh_from_db()
+    assert bad.state == "failed"
+    assert running.check(good)
+    assert run(good).counts == {"new": 1}

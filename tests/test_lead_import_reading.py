@@ -208,6 +208,12 @@ def test_numbers_as_people_write_them(text: str, number: float | None) -> None:
     assert as_number(text) == number
 
 
+def test_a_number_longer_than_anybody_writes_is_none_at_once() -> None:
+    """(A pattern that takes a second for each would keep whoever waits for the workspace.)"""
+    assert as_number("9" * 400) is None
+    assert as_number("1" * 100_000 + "x") is None
+
+
 def test_dates_as_people_write_them() -> None:
     assert as_date("03/04/2026", day_first=True) == date(2026, 4, 3)
     assert as_date("3-4-2026", day_first=False) == date(2026, 3, 4)

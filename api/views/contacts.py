@@ -62,6 +62,7 @@ class ContactViews(ContactExport, ContactWork, Listed, Retrieved):
         form = NewLeadForm(
             asked | {"lead_score": asked.get("lead_score", 0), "tags": ",".join(asked.get("tags", ()))}
         )
+        form.rights = self.rights
         if not form.is_valid():
             raise invalid_fields({_named(name): str(errors[0]) for name, errors in form.errors.items()})
         lead = form.add()

@@ -199,10 +199,7 @@ def do(request: HttpRequest, pk: int, what: str) -> HttpResponse:
 
 
 def _look(made: Import, request: HttpRequest) -> bool:
-    if made.is_at_work or not made.pieces.exists():
-        return False
-    uploading.look_again(made, chosen_reading(made, request.POST))
-    return True
+    return uploading.look_again(made, chosen_reading(made, request.POST))
 
 
 def _check(made: Import, request: HttpRequest) -> bool:

@@ -88,6 +88,11 @@ class LeadAdmin(MemberAdmin):
         lead_list.note_common_name(request, is_common=is_common)
         return found, False
 
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, *args, **kwargs)
+        form.rights = rights_of(request)  # a class of its own for each request
+        return form
+
     # The page of one lead
 
     def get_urls(self) -> list[URLPattern]:

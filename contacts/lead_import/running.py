@@ -86,6 +86,13 @@ def _work(made: Import, end: float, *, by_page: bool) -> None:
                     raise
                 rows.forget()
                 continue
+            except Exception:
+                if not Import.objects.filter(pk=made.pk, claim=made.claim, state=State.CHECKING).exists():
+                    raise
+                # A fault of ours: whoever waits is told, and what others have uploaded goes on.
+                logger.exception("import %s could not be checked", made.pk)
+                _give_up(made, Wrong("broken"))
+                return
             tries = 0
             is_reading = current is not None and current.state == State.CHECKING and not current.is_read
             if current is None or not current.is_at_work or (time.monotonic() > end and not is_reading):
@@ -246,7 +253,7 @@ def _give_up(made: Import, wrong: Wrong) -> None:
 
 
 @contextmanager
-def _held(made: Import, *states: str) -> Iterator[Import | None]:
+def held(made: Import, *states: str) -> Iterator[Import | None]:
     """The import while it is in one of these states; None if somebody else was faster."""
     with transaction.atomic():
         yield Import.objects.select_for_update(of=("self",)).filter(pk=made.pk, state__in=states).first()
@@ -254,7 +261,7 @@ def _held(made: Import, *states: str) -> Iterator[Import | None]:
 
 def check(made: Import, **chosen: Any) -> bool:
     """Read the file, and try every row, as it was chosen: `mapping`, `existing`, `reading`..."""
-    with _held(made, State.UPLOADED, State.CHECKED, State.FAILED) as row:
+    with held(made, State.UPLOADED, State.CHECKED, State.FAILED) as row:
         if row is None or not row.pieces.exists():
             return False
         if not row.is_read or chosen.get("reading", row.reading) != row.reading:
@@ -268,7 +275,7 @@ def check(made: Import, **chosen: Any) -> bool:
 
 def start(made: Import) -> bool:
     """Import what was checked."""
-    with _held(made, State.CHECKED) as row:
+    with held(made, State.CHECKED) as row:
         if row is None:
             return False
         ImportPiece.objects.filter(of=row).delete()
@@ -279,7 +286,7 @@ def start(made: Import) -> bool:
 
 
 def undo(made: Import) -> bool:
-    with _held(made, State.DONE) as row:
+    with held(made, State.DONE) as row:
         if row is None or not undoing.can_undo(row):
             return False
         kept = {outcome: row.count(outcome) for outcome in Outcome.values}
@@ -291,7 +298,7 @@ def undo(made: Import) -> bool:
 
 def drop(made: Import) -> bool:
     """Forget a file that was not imported."""
-    with _held(made, State.UPLOADED, State.CHECKED, State.FAILED) as row:
+    with held(made, State.UPLOADED, State.CHECKED, State.FAILED) as row:
         if row is not None:
             ImportRow.objects.filter(of=row).delete()
             ImportPiece.objects.filter(of=row).delete()

@@ -16,9 +16,9 @@ from django.db import transaction
 from contacts.changing import storable
 from contacts.lead_import import headers, reading, workbook
 from contacts.lead_import.reading import MOST_BYTES, Reading
-from contacts.lead_import.running import copied
+from contacts.lead_import.running import State, copied, held
 from contacts.lead_import.words import Wrong
-from contacts.models import CustomField, Import, ImportPiece, PhoneNumber, Workspace
+from contacts.models import CustomField, Import, ImportPiece, ImportRow, PhoneNumber, Workspace
 from contacts.preview import one_line
 
 PIECE = 1024 * 1024
@@ -73,12 +73,21 @@ def sample(file: BinaryIO, told: Reading) -> Sample:
     return Sample(found[0], found[1:])
 
 
-def look_again(made: Import, told: Reading) -> None:
-    """Read it in another way: another header, another guess. Raises `Wrong`, and has changed nothing."""
-    with copied(made) as file:
-        found = sample(file, told)
-    _look(made, told, found)
-    made.save(update_fields=["reading", "header", "mapping"])
+def look_again(made: Import, told: Reading) -> bool:
+    """Read it in another way: another header, another guess. What was checked before has to be checked again.
+
+    Raises `Wrong`, and has changed nothing; False where that is too late.
+    """
+    with held(made, State.UPLOADED, State.CHECKED, State.FAILED) as row:
+        if row is None or not row.pieces.exists():
+            return False
+        with copied(row) as file:
+            found = sample(file, told)
+        _look(row, told, found)
+        ImportRow.objects.filter(of=row).delete()
+        row.rows, row.is_read, row.state = 0, False, State.UPLOADED
+        row.save()
+    return True
 
 
 def _look(made: Import, told: Reading, found: Sample) -> None:

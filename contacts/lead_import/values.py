@@ -267,10 +267,16 @@ def _custom(cell: str, *, field: CustomField, day_first: bool) -> Any:
     return _text(cell, field=field.label, most=LONGEST)
 
 
+# Nobody writes a longer one; what takes time grows faster than its length, and a larger one is infinite.
+LONGEST_NUMBER = 60
+
+
 def as_number(text: str) -> float | None:
     """A number as people write it: `1.234,5` and `1,234.5`. A lone separator before three digits cuts thousands if it is a
     comma, decimals if it is a point."""
-    bare = re.sub(r"[\s'’_]", "", text)
+    bare = re.sub(r"[\s'’_]", "", text[:LONGEST_NUMBER])
+    if len(text) > LONGEST_NUMBER:
+        return None
     if "," in bare and "." in bare:
         decimal = max(bare.rfind(","), bare.rfind("."))
         bare = re.sub(r"[.,]", "", bare[:decimal]) + "." + bare[decimal + 1 :]
