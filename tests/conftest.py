@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db.backends.postgresql.operations import DatabaseOperations
 from django.utils import translation
 
 from contacts.models import Contact, Conversation, Message, PhoneNumber, Workspace
@@ -24,29 +23,6 @@ def counted_in_memory() -> Iterator[None]:
     """What is counted is written by those tests alone that ask for it: else after some answer, in some thread."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Tallies, "flush_soon", lambda _: None)
-        yield
-
-
-# Triggers and foreign keys aside: all of it goes.
-EMPTY = """
-DO $$ DECLARE one text; BEGIN
-    SET LOCAL session_replication_role = replica;
-    FOREACH one IN ARRAY ARRAY[{tables}] LOOP EXECUTE 'DELETE FROM ' || one; END LOOP;
-END $$
-"""
-
-
-@pytest.fixture(scope="session", autouse=True)
-def emptied_by_deleting() -> Iterator[None]:
-    """After a test that commits, Django truncates every table, which makes a file anew for each and for each index:
-    a tenth of a second. The few rows of a test are deleted in a twentieth of that."""
-
-    def sql_flush(self: Any, _style: Any, tables: Sequence[str], **_: Any) -> list[str]:
-        names = ", ".join(f"'{self.quote_name(table)}'" for table in tables)
-        return [EMPTY.format(tables=names)] if names else []
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DatabaseOperations, "sql_flush", sql_flush)
         yield
 
 
