@@ -737,5 +737,6 @@ def test_leads_made_in_bulk_read_no_more_for_each(desk: Desk) -> None:
             [number.workspace_id],
         )
         cursor.execute(read)
-        assert cursor.fetchone()[0] < 20 * 300
+        # Each all those before it would be 180,000. (Dead rows of tests before this one are read and counted, too.)
+        assert cursor.fetchone()[0] < 100 * 300
     assert Identity.objects.count() == 600
