@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import sleep
 from typing import TypeVar
 
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils.translation import gettext as _
 
 # What PostgreSQL says when two transactions got in each other's way: deadlock, serialization failure, and a unique
@@ -38,6 +38,11 @@ class TooBusy(Exception):  # noqa: N818 - said to people, not raised by a fault
 
 def sqlstate(error: BaseException) -> str | None:
     return getattr(error.__cause__, "sqlstate", None)
+
+
+def was_cut_off(error: BaseException) -> bool:
+    """The connection broke in the middle, without a word from PostgreSQL. False where there was none to begin with."""
+    return isinstance(error, OperationalError) and not sqlstate(error) and connection.connection is not None
 
 
 def timed_out(error: BaseException) -> bool:

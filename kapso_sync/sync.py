@@ -25,7 +25,7 @@ from contacts.tombstones import ERASED, NOBODY, ErasedPeople, Tombstones
 from kapso_sync import clearing, counting
 from kapso_sync.models import WebhookDelivery
 from kapso_sync.parts import Part, numbers_named_by, parts_of
-from kapso_sync.patience import TRY_AGAIN, met_others, patiently, sqlstate, timed_out
+from kapso_sync.patience import TRY_AGAIN, met_others, patiently, sqlstate, timed_out, was_cut_off
 
 logger = logging.getLogger(__name__)
 
@@ -127,10 +127,16 @@ class Batch:
                 self.erased = {**self.erased, **found.tombstones}
             except (OperationalError, IntegrityError) as error:
                 attempts -= 1
-                if sqlstate(error) not in TRY_AGAIN or not attempts:
+                if not attempts or not self._may_try_again(error):
                     raise
             else:
                 return
+
+    def _may_try_again(self, error: Exception) -> bool:
+        if self.is_new and was_cut_off(error):
+            connection.close()  # the next try has a new one; if it was committed after all, it finds that
+            return True
+        return sqlstate(error) in TRY_AGAIN
 
     def _commit_what_works(self, error: Exception) -> None:
         if timed_out(error) and len(groups := self._by_workspace()) > 1:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -201,6 +203,28 @@ def test_one_that_cannot_be_applied_is_kept_as_failed_and_the_others_are_process
     store(several)
     assert [one.delivery.status for one in several] == ["processed", "failed", "processed"]
     assert Message.objects.count() == 2
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_connection_that_breaks_midway_costs_nobody_a_thing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    apply = contacts.sync.apply
+    cuts: list[int] = []
+
+    def cut(*told: Any, **how: Any) -> Any:
+        if not cuts:
+            cuts.append(connection.connection.fileno())
+            with socket.socket(fileno=os.dup(cuts[0])) as wire:
+                wire.shutdown(socket.SHUT_RDWR)
+        return apply(*told, **how)
+
+    monkeypatch.setattr("contacts.sync.apply", cut)
+    several = [arrival(message(f"w-{n}", n)) for n in range(count)]
+    store(several)
+    assert cuts
+    assert [(one.error, one.delivery.status) for one in several] == [(None, "processed")] * count
+    assert (Message.objects.count(), WebhookDelivery.objects.count()) == (count, count)
 
 
 def test_what_cannot_be_stored_together_is_stored_one_by_one(
