@@ -55,11 +55,18 @@ RETURN contacts_plain(regexp_replace(
 CREATE FUNCTION contacts_like(typed text, beginning text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN '%' || beginning || regexp_replace(contacts_plain(typed), '([\\\\%_])', '\\\\\\1', 'g') || '%';
 
--- All words, of the last one the beginning; an empty query, which finds nothing, where there is no word.
+-- All words; the last one, which is being typed, stands for all that begin so unless it is too short: those of one or
+-- two letters are many. An empty query, which finds nothing, where there is no word.
 CREATE FUNCTION contacts_query(typed text) RETURNS tsquery LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN coalesce((
-    SELECT (nullif(string_agg('''' || replace(replace(word, '\\', '\\\\'), '''', '''''') || '''', ' & ' ORDER BY at), '') || ':*')::tsquery
-    FROM (SELECT lexeme AS word, positions[cardinality(positions)] AS at FROM unnest(contacts_words(typed))) AS words
+    SELECT string_agg(
+        '''' || replace(replace(word, '\\', '\\\\'), '''', '''''') || ''''
+            || CASE WHEN is_last AND length(word) > 2 THEN ':*' ELSE '' END,
+        ' & ')::tsquery
+    FROM (
+        SELECT lexeme AS word, row_number() OVER (ORDER BY positions[cardinality(positions)] DESC) = 1 AS is_last
+        FROM unnest(contacts_words(typed))
+    ) AS words
 ), ''::tsquery);
 """
 
@@ -253,8 +260,11 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="contact",
             index=models.Index(
+                models.F("workspace"),
+                models.F("source"),
+                models.OrderBy(models.F("last_activity_at"), descending=True, nulls_last=True),
+                models.OrderBy(models.F("id"), descending=True),
                 condition=models.Q(("merged_into", None), models.Q(("source", "whatsapp"), _negated=True)),
-                fields=["workspace", "source"],
                 name="contact_source",
             ),
         ),

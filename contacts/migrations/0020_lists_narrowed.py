@@ -16,10 +16,6 @@ class Migration(migrations.Migration):
             model_name="contact",
             name="contact_activity",
         ),
-        migrations.RemoveIndex(
-            model_name="contact",
-            name="contact_source",
-        ),
         migrations.AddIndex(
             model_name="contact",
             index=models.Index(
@@ -31,17 +27,6 @@ class Migration(migrations.Migration):
                 models.F("owner"),
                 condition=models.Q(("merged_into", None)),
                 name="contact_activity",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="contact",
-            index=models.Index(
-                models.F("workspace"),
-                models.F("source"),
-                models.OrderBy(models.F("last_activity_at"), descending=True, nulls_last=True),
-                models.OrderBy(models.F("id"), descending=True),
-                condition=models.Q(("merged_into", None), models.Q(("source", "whatsapp"), _negated=True)),
-                name="contact_source",
             ),
         ),
         migrations.AddIndex(
