@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connections
+from django.db.models.expressions import RawSQL
 from django.http import HttpRequest
 
 from contacts.admin.tenancy import rights_of
@@ -19,26 +21,20 @@ SELECT newest.id FROM unnest(%s::bigint[]) AS mine(workspace_id) CROSS JOIN LATE
     ORDER BY c.last_activity_at DESC NULLS LAST, c.id DESC LIMIT %s) AS newest
 """
 
-# Of the recent leads only those that the user sees (Rights.leads).
+# `recent`: tags and sources of leads. `most`: of each kind.
 EVERY_CHOICE = """
-WITH recent AS MATERIALIZED (
-    SELECT lead.tags, lead.source FROM unnest(%(mine)s::bigint[]) AS mine(workspace_id) CROSS JOIN LATERAL (
-        SELECT c.tags, c.source, c.owner_id FROM contacts_contact c
-        WHERE c.workspace_id = mine.workspace_id AND c.merged_into_id IS NULL
-        ORDER BY c.last_activity_at DESC NULLS LAST, c.id DESC LIMIT %(recent)s) AS lead
-    WHERE mine.workspace_id = ANY(%(sees_all)s::bigint[]) OR lead.owner_id IS NULL OR lead.owner_id = %(me)s
-)
+WITH mine AS MATERIALIZED (SELECT unnest(%s::bigint[]) AS workspace_id), recent(tags, source) AS MATERIALIZED ({recent})
 (SELECT 'owner', u.id::text, COALESCE(NULLIF(trim(u.first_name || ' ' || u.last_name), ''), u.username) FROM auth_user u
-    WHERE u.id IN (SELECT user_id FROM contacts_membership WHERE workspace_id = ANY(%(mine)s::bigint[])) LIMIT %(most)s)
+    WHERE u.id IN (SELECT user_id FROM contacts_membership JOIN mine USING (workspace_id)) LIMIT {most})
 UNION ALL
-(SELECT 'tag', name, name FROM contacts_tag WHERE workspace_id = ANY(%(mine)s::bigint[]) LIMIT %(most)s)
+(SELECT 'tag', name, name FROM contacts_tag JOIN mine USING (workspace_id) LIMIT {most})
 UNION ALL
-(SELECT DISTINCT 'tag', tag, tag FROM recent, unnest(recent.tags) AS tag LIMIT %(most)s)
+(SELECT DISTINCT 'tag', tag, tag FROM recent, unnest(recent.tags) AS tag LIMIT {most})
 UNION ALL
-(SELECT DISTINCT 'source', source, source FROM recent LIMIT %(most)s)
+(SELECT DISTINCT 'source', source, source FROM recent LIMIT {most})
 UNION ALL
-(SELECT 'number', id::text, COALESCE(NULLIF(display_phone_number, ''), phone_number_id) FROM contacts_phonenumber
-    WHERE workspace_id = ANY(%(mine)s::bigint[]) LIMIT %(most)s)
+(SELECT 'number', id::text, COALESCE(NULLIF(display_phone_number, ''), phone_number_id)
+    FROM contacts_phonenumber JOIN mine USING (workspace_id) LIMIT {most})
 """
 
 Options = list[tuple[str, str]]
@@ -62,11 +58,14 @@ def _shown(options: dict[str, str]) -> Options:
 
 def _every_choice(request: HttpRequest) -> list[tuple[str, str, str]]:
     rights = rights_of(request)
-    sees_all = [pk for pk, place in rights.places.items() if place.sees_all]
-    asked = {
-        "mine": list(rights.places), "sees_all": sees_all, "me": rights.user_id, "recent": RECENT, "most": 3 * MOST_OPTIONS,
-    }  # fmt: skip
-    with connections[Contact.objects.db].cursor() as cursor:
-        cursor.execute(EVERY_CHOICE, asked)
+    mine = list(rights.places)
+    newest = RawSQL(NEWEST_OF_EACH, [mine, RECENT])  # noqa: S611 - a constant
+    seen = Contact.objects.filter(rights.leads(), pk__in=newest).order_by()
+    try:
+        recent, values = seen.values_list("tags", "source").query.sql_with_params()
+    except EmptyResultSet:  # of nobody's workspaces
+        return []
+    with connections[seen.db].cursor() as cursor:
+        cursor.execute(EVERY_CHOICE.format(recent=recent, most=3 * MOST_OPTIONS), [mine, *values])
         found: list[tuple[str, str, str]] = cursor.fetchall()
     return found
