@@ -66,12 +66,11 @@ FIELDS = {
     "last_inbound_at": "last_inbound_at",
     "created_at": "created_at",
 }
-# What spreadsheets begin a formula with, also in full width.
-_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
-# Where Excel cuts a line at semicolons or tabs instead of commas, a cell may begin in the middle of a text.
-_WITHIN = re.compile(r"(?!\A)([;\t]\s*)(?=[=+\-@＝＋－＠])")
-_MADE_WITHIN = re.compile(r"(?!\A)([;\t]\s*)'(?=[=+\-@＝＋－＠])")
-_APOSTROPHE = re.compile(rf"'(?={_FORMULA.pattern})")
+# What spreadsheets begin a formula with, also in full width; at the beginning of a text, or where Excel cuts a line at
+# semicolons or tabs instead of commas. An apostrophe that is there already gets one more: what is taken away again is ours.
+_BEGINS = "[=+\\-@＝＋－＠]"
+_FORMULA = re.compile(rf"\A(?='*(?:{_BEGINS}|[\t\r\n]))|(?<=[;\t])[^\S\t]*(?='*{_BEGINS})")
+_APOSTROPHE = re.compile(rf"\A'(?='*(?:{_BEGINS}|[\t\r\n]))|(?<=[;\t])([^\S\t]*)'(?='*{_BEGINS})")
 
 logger = logging.getLogger(__name__)
 _slots = threading.BoundedSemaphore(AT_ONCE)
@@ -222,15 +221,12 @@ def plain(value: Any) -> Value:
 
 def inert(value: Value) -> Value:
     """A text that no spreadsheet takes for a formula."""
-    if not isinstance(value, str):
-        return value
-    text = _WITHIN.sub(r"\1'", value)
-    return f"'{text}" if _FORMULA.match(text) else text
+    return _FORMULA.sub(r"\g<0>'", value) if isinstance(value, str) else value
 
 
 def without_apostrophe(text: str) -> str:
     """The text that `inert` was given."""
-    return _MADE_WITHIN.sub(r"\1", text[1:] if _APOSTROPHE.match(text) else text)
+    return _APOSTROPHE.sub(r"\1", text)
 
 
 def file_name(workspaces: Iterable[int]) -> str:

@@ -16,6 +16,8 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contacts import lead_export, sheets
 from contacts.models import Contact, CustomField, Membership, Workspace
@@ -111,7 +113,7 @@ HOSTILE = [
 def test_no_text_is_a_formula(shop: Shop, desk: Client, name: str) -> None:
     shop.lead(name)
     (row,) = lines(exported(desk))
-    assert row["name"] == (name if name[0] in "<_" else f"'{name}")
+    assert row["name"] == ("'\t'=1" if name == "\t=1" else name if name[0] in "<_" else f"'{name}")
     assert lead_export.without_apostrophe(row["name"]) == name
     book = openpyxl.load_workbook(io.BytesIO(exported(desk, "xlsx")))
     cell = book.worksheets[0].cell(2, 1 + list(lead_export.FIELDS).index("name"))
@@ -271,3 +273,13 @@ def test_no_part_of_a_text_is_a_formula_where_lines_are_cut_at_semicolons(
     (row,) = lines(exported(desk))
     assert not any(part.lstrip()[:1] in ("=", "-", "@") for part in re.split("[;\t]", row["name"]))
     assert lead_export.without_apostrophe(row["name"]) == name
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(st.text("';\t\r\n =+-@＝a", max_size=12))
+def test_any_text_comes_back_as_it_was_and_no_part_of_it_is_a_formula(text: str) -> None:
+    made = lead_export.inert(text)
+    assert isinstance(made, str)
+    assert lead_export.without_apostrophe(made) == text
+    assert not re.match(r"[=+\-@\t\r\n＝＋－＠]", made)
+    assert not any(re.match(r"\s*[=+\-@＝＋－＠]", part) for part in re.split("[;\t]", made)[1:])
