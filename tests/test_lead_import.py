@@ -437,3 +437,19 @@ def test_a_fault_of_ours_ends_a_check_and_keeps_nobody_else(
     assert bad.state == "failed"
     assert running.check(good)
     assert run(good).counts == {"new": 1}
+
+
+def test_an_import_that_meets_a_fault_of_ours_lets_the_others_go_first(
+    shop: Shop, ana: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = (checked(shop.workspace, ana, as_csv(["Phone"], [f"5191111000{n}"])) for n in (1, 2))
+    assert running.start(bad)
+    assert running.start(good)
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "_import", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            running.go_on(seconds=60)
+    assert running.go_on(seconds=60)
+    assert run(good).counts == {"new": 1}
+    Import.objects.filter(pk=bad.pk).update(claimed_until=bad.at)  # as when its time is up
+    assert run(bad).counts == {"new": 1}

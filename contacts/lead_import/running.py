@@ -49,10 +49,15 @@ def go_on(*, seconds: float, only: int | None = None, by_page: bool = False) -> 
     made = _claimed(only)
     if made is None:
         return False
+    mine = Import.objects.filter(pk=made.pk, claim=made.claim)
     try:
         _work(made, time.monotonic() + seconds, by_page=by_page)
-    finally:
-        Import.objects.filter(pk=made.pk, claim=made.claim).update(claim=None, claimed_until=None)
+    except Exception:
+        raise  # a fault of ours: it stays claimed for a while, so that what others have uploaded goes first
+    except BaseException:
+        mine.update(claim=None, claimed_until=None)
+        raise
+    mine.update(claim=None, claimed_until=None)
     return True
 
 
