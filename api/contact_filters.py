@@ -62,15 +62,15 @@ class ContactFilters(Narrowed):
         method="like",
     )
 
-    CONDITIONS: ClassVar[dict[str, Callable[[Leads, datetime], Leads]]] = {
-        "awaiting_reply": lead_views.awaiting_reply,
-        "needs_follow_up": lead_views.needs_follow_up,
-        "window_open": lead_views.window_open,
-        "needs_human": lambda leads, _now: lead_views.needs_human(leads),
-        "wrote_again": lambda leads, _now: lead_views.wrote_again(leads),
-        "unread": lambda leads, _now: narrowing.unread(leads),
-        "follow_up_due": narrowing.follow_up_due,
-        "snoozed": narrowing.put_aside,
+    CONDITIONS: ClassVar[dict[str, Callable[[ContactFilters, Leads], Leads]]] = {
+        "awaiting_reply": lambda self, leads: lead_views.awaiting_reply(leads, self.now),
+        "needs_follow_up": lambda self, leads: lead_views.needs_follow_up(leads, self.now),
+        "window_open": lambda self, leads: lead_views.window_open(leads, self.now),
+        "needs_human": lambda self, leads: lead_views.needs_human(leads, self.workspaces),
+        "wrote_again": lambda _self, leads: lead_views.wrote_again(leads),
+        "unread": lambda _self, leads: narrowing.unread(leads),
+        "follow_up_due": lambda self, leads: narrowing.follow_up_due(leads, self.now, self.workspaces),
+        "snoozed": lambda self, leads: narrowing.put_aside(leads, self.now),
     }
 
     def of_owner(self, leads: Leads, _name: str, value: str) -> Leads:
@@ -88,9 +88,9 @@ class ContactFilters(Narrowed):
     def by_condition(self, leads: Leads, name: str, value: bool) -> Leads:
         condition = self.CONDITIONS[name]
         if value:
-            return condition(leads, self.now)
+            return condition(self, leads)
         itself = Contact.objects.filter(pk=OuterRef("pk"))
-        return leads.filter(~Exists(condition(itself, self.now)))
+        return leads.filter(~Exists(condition(self, itself)))
 
     def changed_since(self, leads: Leads, _name: str, value: datetime) -> Leads:
         try:

@@ -6,7 +6,7 @@ Each condition takes leads and a moment and answers with those that meet it. All
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -108,9 +108,9 @@ def wrote_again(leads: Leads) -> Leads:
     return leads.filter(WROTE_AGAIN)
 
 
-def needs_human(leads: Leads) -> Leads:
-    """An automation asked for somebody, and nobody has taken care of it."""
-    handed_over = Conversation.objects.filter(handoff_at__isnull=False)
+def needs_human(leads: Leads, workspaces: Collection[int]) -> Leads:
+    """An automation asked for somebody, and nobody has taken care of it. They are looked up first, in these workspaces."""
+    handed_over = Conversation.objects.filter(workspace__in=workspaces, handoff_at__isnull=False)
     again = handed_over.filter(contact=OuterRef("pk"), handoff_at__gt=OuterRef("handoff_cleared_at"))
     uncared_for = Q(handoff_cleared_at=None) | Exists(again)
     return leads.filter(IsOneOf("pk", ArraySubquery(handed_over.values("contact"))), uncared_for)

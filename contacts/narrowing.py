@@ -5,6 +5,7 @@ Whatever names nothing finds nobody: a filter that is on never shows all.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from django.contrib.postgres.expressions import ArraySubquery
@@ -44,10 +45,10 @@ def unread(leads: Leads) -> Leads:
     return leads.filter(UNREAD)
 
 
-def follow_up_due(leads: Leads, now: datetime) -> Leads:
-    """Those are looked up first: they are few among many, and lie anywhere in the order of a list."""
-    due = FollowUp.objects.filter(done_at=None, due_at__lte=now).order_by().values("contact")
-    return leads.filter(IsOneOf("pk", ArraySubquery(due)))
+def follow_up_due(leads: Leads, now: datetime, workspaces: Collection[int]) -> Leads:
+    """Those are looked up first, in these workspaces: they are few among many, and lie anywhere in the order of a list."""
+    due = FollowUp.objects.filter(workspace__in=workspaces, done_at=None, due_at__lte=now)
+    return leads.filter(IsOneOf("pk", ArraySubquery(due.order_by().values("contact"))))
 
 
 def put_aside(leads: Leads, now: datetime) -> Leads:

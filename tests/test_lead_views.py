@@ -163,7 +163,12 @@ def test_a_human_is_needed_until_somebody_took_care(lima: Workspace) -> None:
         lead = make(lima, name, handoff_cleared_at=cleared)
         for number in numbers if name != "never asked" else ():
             Conversation.objects.create(workspace=lima, contact=lead, phone_number=number, handoff_at=ago(2))
-    found = [lead.name for lead in lead_views.needs_human(Contact.objects.order_by("pk"))]
+    found = [
+        lead.name
+        for lead in lead_views.needs_human(
+            Contact.objects.order_by("pk"), Workspace.objects.values_list("pk", flat=True)
+        )
+    ]
     assert found == ["asked", "asked again"]
 
 

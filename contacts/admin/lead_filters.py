@@ -202,14 +202,14 @@ class MarkFilter(LeadFilter):
             ("aside", gettext("Put aside")),
         ]
 
-    def narrow(self, leads: QuerySet[Any], value: str, _request: HttpRequest) -> QuerySet[Any]:
+    def narrow(self, leads: QuerySet[Any], value: str, request: HttpRequest) -> QuerySet[Any]:
         now = timezone.now()
         if value == "unread":
             return narrowing.unread(leads)
         if value == "human":
-            return lead_views.needs_human(leads)
+            return lead_views.needs_human(leads, list(workspaces_of(request)))
         if value == "due":
-            return narrowing.follow_up_due(leads, now)
+            return narrowing.follow_up_due(leads, now, list(workspaces_of(request)))
         return narrowing.put_aside(leads, now) if value == "aside" else leads.none()
 
 
