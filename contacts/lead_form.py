@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from contacts.changing import Refused
 from contacts.models import Contact, Identity
 from contacts.phone_forms import forms as forms_of
+from contacts.phone_forms import is_longer_form
 from contacts.preview import one_line
 from contacts.rights import Rights
 
@@ -129,7 +130,7 @@ def phone_digits(typed: str) -> str:
         number = phonenumbers.parse(f"+{digits}")
     except phonenumbers.NumberParseException as error:
         raise ValidationError(_("No country has this code. Check the digits after the +.")) from error
-    if digits in forms_of(digits)[1:]:  # as WhatsApp has mobiles of some countries, and nobody else
+    if is_longer_form(digits):
         return digits
     if not phonenumbers.is_possible_number(number):
         raise ValidationError(_("This number is too long or too short for its country."))

@@ -31,6 +31,11 @@ def forms(digits: str) -> list[str]:
     return [digits]
 
 
+def is_longer_form(digits: str) -> bool:
+    """With the digit that may be missing: a phone of WhatsApp's, whatever the numbering plan of its country says."""
+    return digits in forms(digits)[1:]
+
+
 def difference(digits: str) -> str:
     """By what the forms of this phone differ, in words; "" if there is only one."""
     return str(next((words for pattern, _, words in _MOBILES if pattern.fullmatch(digits)), ""))

@@ -20,7 +20,7 @@ from contacts.lead_fields import HIGHEST_SCORE, LONGEST
 from contacts.lead_import.headers import CUSTOM, TARGETS
 from contacts.lead_import.words import Wrong
 from contacts.models import CustomField, Import, LeadStatus, PhoneNumber, Tag
-from contacts.phone_forms import forms
+from contacts.phone_forms import is_longer_form
 from contacts.preview import one_line
 from contacts.work import LONGEST_TAG, MOST_TAGS, may_own
 
@@ -199,7 +199,7 @@ def _of_the_world(digits: str, typed: str) -> str:
     number = _parsed(f"+{digits}", None)
     if number is None:
         raise Wrong("unknown_country", value=_short(typed))
-    if digits in forms(digits)[1:]:  # as WhatsApp has mobiles of some countries, and nobody else
+    if is_longer_form(digits):
         return digits
     if not phonenumbers.is_possible_number(number):
         raise Wrong("length", value=_short(typed))
@@ -220,7 +220,7 @@ def _at_home(digits: str, country: str, typed: str) -> str:
         return _as_digits(abroad)
     if at_home is not None and phonenumbers.is_possible_number(at_home):
         return _as_digits(at_home)
-    if digits in forms(digits)[1:]:
+    if is_longer_form(digits):
         return digits
     # Longer than any number at home: of a country whose numbers we may not know all, as in a file that we exported.
     if abroad is not None and phonenumbers.is_possible_number(abroad) and len(digits) > LONGEST_AT_HOME:
@@ -274,9 +274,9 @@ LONGEST_NUMBER = 60
 def as_number(text: str) -> float | None:
     """A number as people write it: `1.234,5` and `1,234.5`. A lone separator before three digits cuts thousands if it is a
     comma, decimals if it is a point."""
-    bare = re.sub(r"[\s'’_]", "", text[:LONGEST_NUMBER])
     if len(text) > LONGEST_NUMBER:
         return None
+    bare = re.sub(r"[\s'’_]", "", text)
     if "," in bare and "." in bare:
         decimal = max(bare.rfind(","), bare.rfind("."))
         bare = re.sub(r"[.,]", "", bare[:decimal]) + "." + bare[decimal + 1 :]
