@@ -132,7 +132,7 @@ def stream(
                 % told
             )
         return sheets.written(_in_time([columns.header], rows(leads, columns)), _("Leads"))
-    return _csv(_in_time([columns.header], rows(leads, columns)), marked=marked)
+    return as_csv([columns.header], rows(leads, columns), marked=marked)
 
 
 def response(
@@ -141,9 +141,13 @@ def response(
     """The file as an answer. Raises `TooManyRows`, or `Busy` where others are being exported just now."""
     leads = leads.using(leads.db)  # also for the pieces, which are read when the request is done
     pieces = stream(leads, fmt, workspaces=workspaces, marked=marked)
+    return streamed(pieces, fmt, name=f"{name}-{timezone.localdate().isoformat()}")
+
+
+def streamed(pieces: Generator[bytes, None, None], fmt: Format, *, name: str) -> StreamingHttpResponse:
+    """A file as an answer, sent piece by piece. Raises `Busy` where others are being sent just now."""
     answer = StreamingHttpResponse(_Slot(pieces), content_type=CONTENT_TYPES[fmt])
-    day = timezone.localdate().isoformat()
-    answer["Content-Disposition"] = f'attachment; filename="{name}-{day}.{fmt}"'
+    answer["Content-Disposition"] = f'attachment; filename="{name}.{fmt}"'
     answer["Cache-Control"] = "no-store"
     answer["X-Accel-Buffering"] = "no"  # a proxy that buffers would fill its disk
     return answer
@@ -189,12 +193,12 @@ def _in_time(*parts: Iterable[list[Any]]) -> Iterator[list[Any]]:
             yield row
 
 
-def _csv(lines: Iterator[list[Any]], *, marked: bool) -> Generator[bytes, None, None]:
-    """In pieces of many lines. One that breaks off says so in its last line, and raises."""
+def as_csv(*parts: Iterable[list[Any]], marked: bool = True) -> Generator[bytes, None, None]:
+    """All lines of all parts, made inert, in pieces of many. One that breaks off says so in its last line, and raises."""
     if marked:
         yield "\ufeff".encode()
     try:
-        for batch in in_batches(lines, 500):
+        for batch in in_batches(_in_time(*parts), 500):
             buffer = io.StringIO()
             csv.writer(buffer).writerows([[inert(value) for value in line] for line in batch])
             yield buffer.getvalue().encode()

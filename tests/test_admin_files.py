@@ -241,3 +241,15 @@ def test_a_file_is_deleted_before_it_is_imported_only(shop: Shop, ana: User, des
     page = desk.post(at(done, "begin/delete/"), follow=True).content.decode()
     assert "not possible any more" in page
     assert list(Import.objects.all()) == [done]
+
+
+def test_a_file_of_rows_takes_its_turn_among_the_exports(shop: Shop, ana: User, desk: Client) -> None:
+    """However slowly it is fetched, others are answered meanwhile."""
+    made = imported(shop.workspace, ana, as_csv(["Phone"], ["12"]))
+    under_way: Any = desk.get("/admin/contacts/contact/export/csv/")
+    page = desk.get(at(made, "rows.csv?outcome=refused"), follow=True).content.decode()
+    assert "Another export is under way just now" in page
+    for close in under_way._resource_closers:
+        close()
+    answer: Any = desk.get(at(made, "rows.csv?outcome=refused"))
+    assert b"is not a phone number" in b"".join(answer.streaming_content)

@@ -225,7 +225,7 @@ def broken(count: int) -> Iterator[list[Any]]:
 def test_an_export_that_breaks_off_is_noticed(caplog: pytest.LogCaptureFixture) -> None:
     pieces = list[bytes]()
     with pytest.raises(DatabaseError):
-        until_it_breaks(pieces, lead_export._csv(broken(700), marked=False))
+        until_it_breaks(pieces, lead_export.as_csv(broken(700), marked=False))
     file = b"".join(pieces).decode()
     assert file.splitlines()[-1] == '"INCOMPLETE: this export broke off here. Export again."'
     assert "broke off" in caplog.text

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +11,8 @@ from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from contacts import lead_export
 from contacts.batches import in_batches
-from contacts.lead_export import CONTENT_TYPES, inert
 from contacts.lead_import.headers import CUSTOM, TARGETS
 from contacts.lead_import.words import shown
 from contacts.models import CustomField, Import, ImportRow, LeadStatus
@@ -123,31 +121,19 @@ def _in_words(note: list[Any]) -> list[Any]:
 
 
 def rows_of(made: Import, outcome: str) -> StreamingHttpResponse:
-    """The file's own columns, with what became of each row in front: to be corrected, and imported again."""
+    """The file's own columns, with what became of each row in front: to be corrected, and imported again.
+
+    Raises `lead_export.Busy`.
+    """
     chosen = [outcome] if outcome in Outcome.values else Outcome.values
-    answer = StreamingHttpResponse(_csv(made, chosen), content_type=CONTENT_TYPES["csv"])
-    name = f"import-{made.pk}-{outcome if outcome in Outcome.values else 'rows'}.csv"
-    answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    answer["Cache-Control"] = "no-store"
-    return answer
+    header = [_("Row"), _("Outcome"), _("Why"), *made.header]
+    name = f"import-{made.pk}-{outcome if outcome in Outcome.values else 'rows'}"
+    return lead_export.streamed(lead_export.as_csv([header], _lines_of(made, chosen)), "csv", name=name)
 
 
-def _csv(made: Import, outcomes: Sequence[str]) -> Iterator[bytes]:
-    yield "\ufeff".encode() + _lines([[_("Row"), _("Outcome"), _("Why"), *made.header]])
-    rows = (
-        ImportRow.objects.filter(of=made, outcome__in=outcomes).order_by("number").iterator(chunk_size=2000)
-    )
-    for batch in in_batches(rows, 500):
+def _lines_of(made: Import, outcomes: Sequence[str]) -> Iterator[list[Any]]:
+    rows = ImportRow.objects.filter(of=made, outcome__in=outcomes).order_by("number")
+    for batch in in_batches(rows.iterator(chunk_size=2000), 500):
         words = _Words.of(made, batch)
-        told = [
-            [row.number, Outcome(row.outcome).label, " ".join(words.said(row)), *row.cells] for row in batch
-        ]
-        yield _lines(told)
-
-
-def _lines(rows: Sequence[Sequence[Any]]) -> bytes:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerows(
-        [[inert(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
-    )
-    return buffer.getvalue().encode()
+        for row in batch:
+            yield [row.number, Outcome(row.outcome).label, " ".join(words.said(row)), *row.cells]

@@ -27,6 +27,7 @@ from contacts import tasks
 from contacts.admin.import_forms import Columns, chosen_reading
 from contacts.admin.import_rows import rows_of, rows_page
 from contacts.admin.tenancy import allow, rights_of, user_of
+from contacts.lead_export import Busy
 from contacts.lead_import import running, undoing, uploading
 from contacts.lead_import.reading import MOST_BYTES, MOST_ROWS
 from contacts.lead_import.words import Wrong, shown
@@ -173,7 +174,12 @@ def _progress(made: Import) -> dict[str, Any]:
 
 @require_GET
 def rows_file(request: HttpRequest, pk: int) -> Any:
-    return rows_of(managed(request, pk), request.GET.get("outcome", ""))
+    made = managed(request, pk)
+    try:
+        return rows_of(made, request.GET.get("outcome", ""))
+    except Busy as busy:
+        messages.error(request, str(busy))
+        return HttpResponseRedirect(address(made))
 
 
 # What people begin
