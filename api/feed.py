@@ -8,7 +8,6 @@ come or go, so the copy has to be made anew.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -62,7 +61,7 @@ NAMES = {kind: kind.name.lower() for kind in Kind}
 
 
 def cursor_of(rights: Rights, position: Position) -> str:
-    return cursors.write(_fingerprint(rights), position.xid, position.entry)
+    return cursors.write(rights.fingerprint, position.xid, position.entry)
 
 
 def position_of(rights: Rights, cursor: str) -> Position:
@@ -70,7 +69,7 @@ def position_of(rights: Rights, cursor: str) -> Position:
     parts = cursors.read(cursor)
     if [type(part) for part in parts] != [str, int, int] or min(parts[1:]) < 0:
         raise Unreadable
-    if parts[0] != _fingerprint(rights):
+    if parts[0] != rights.fingerprint:
         raise RightsChanged
     return Position(*parts[1:])
 
@@ -98,8 +97,3 @@ def entries(rights: Rights, changed: Iterable[Changed], now: datetime) -> list[E
         }
         for change in changed
     ]
-
-
-def _fingerprint(rights: Rights) -> str:
-    seen = [(place.pk, place.sees_all) for place in rights.places.values()]
-    return hashlib.sha256(repr((rights.user_id, sorted(seen))).encode()).hexdigest()[:16]

@@ -24,6 +24,7 @@ from rest_framework.response import Response
 
 from api.models import KeptAnswer, Token
 from api.problems import Problem, invalid_header
+from contacts.rights import Rights
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -81,7 +82,8 @@ def claim(request: Request) -> Claim | None:
     kept = KeptAnswer.objects.get(token=request.auth, key=key)
     if bytes(kept.fingerprint) != known["fingerprint"]:
         raise Problem(
-            "idempotency-key-reused", "This key was sent with another request already: use a new one."
+            "idempotency-key-reused",
+            "This key was sent with another request already, or before your rights changed: use a new one.",
         )
     return Claim(kept.pk, seal, kept)
 
@@ -103,9 +105,11 @@ def forget_old() -> int:
 
 
 def _fingerprint(request: Request) -> bytes:
-    """Method, address and body. A multipart body has another boundary each time: its parts count."""
+    """Method, address and body. A multipart body has another boundary each time: its parts count. And what the user
+    sees: a kept answer is none for somebody who would not get it any more."""
     told = hashlib.sha256()
-    for part in (request.method, request.get_full_path(), *_body(request)):
+    rights: Rights = request.rights  # type: ignore[attr-defined]  # api.views.base
+    for part in (request.method, request.get_full_path(), rights.fingerprint, *_body(request)):
         part = part if isinstance(part, bytes) else str(part).encode(errors="surrogatepass")
         told.update(len(part).to_bytes(8, "big"))
         told.update(part)

@@ -7,6 +7,7 @@ workspace and invites its members. Superusers may do everything everywhere.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,12 @@ class Rights:
     def sees_all(self) -> bool:
         """Every lead of every workspace of theirs."""
         return all(place.sees_all for place in self.places.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """Another one whenever the user sees something else."""
+        seen = [(place.pk, place.sees_all) for place in self.places.values()]
+        return hashlib.sha256(repr((self.user_id, sorted(seen))).encode()).hexdigest()[:16]
 
     def sees(self, lead: Contact) -> bool:
         place = self.places.get(lead.workspace_id)

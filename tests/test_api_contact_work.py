@@ -393,3 +393,19 @@ def test_a_change_takes_as_many_queries_whatever_surrounds_it(
         work.add_note(lead, f"Note {n}", by=api.user)
     with django_assert_max_num_queries(12):
         api.post(f"contacts/{lead.pk}/tag/", {"tags": ["vip", "fair", "blue"]})
+
+
+def test_a_kept_answer_is_none_for_who_may_not_see_it_any_more(api: Api, lead: Contact) -> None:
+    """The phone in it is no more theirs than that on the contact's own address."""
+    asked: dict[str, Any] = {
+        "path": f"contacts/{lead.pk}/tag/",
+        "body": {"tags": ["vip"]},
+        "Idempotency_Key": "k-1",
+    }
+    first = api.post(**asked)
+    assert api.post(**asked).headers["Idempotency-Replayed"] == "true"
+    Membership.objects.filter(user=api.user).delete()
+    again = api.post(**asked)
+    assert first.status == 200
+    assert (again.status, again.problem) == (422, "idempotency-key-reused")
+    assert str(lead.phone) not in str(again.body)
