@@ -6,6 +6,7 @@ from collections.abc import Callable
 from time import sleep
 from typing import TypeVar
 
+import psycopg
 from django.db import OperationalError, connection
 from django.utils.translation import gettext as _
 
@@ -41,8 +42,10 @@ def sqlstate(error: BaseException) -> str | None:
 
 
 def was_cut_off(error: BaseException) -> bool:
-    """The connection broke in the middle, without a word from PostgreSQL. False where there was none to begin with."""
-    return isinstance(error, OperationalError) and not sqlstate(error) and connection.connection is not None
+    """The connection broke in the middle, without a word from PostgreSQL, and Django has made a new one by now: it does
+    where a transaction ends. False where it cannot, as where there is no server."""
+    broke = isinstance(error.__cause__, psycopg.OperationalError) and not sqlstate(error)
+    return broke and connection.connection is not None
 
 
 def timed_out(error: BaseException) -> bool:

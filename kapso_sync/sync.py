@@ -133,10 +133,8 @@ class Batch:
                 return
 
     def _may_try_again(self, error: Exception) -> bool:
-        if self.is_new and was_cut_off(error):
-            connection.close()  # the next try has a new one; if it was committed after all, it finds that
-            return True
-        return sqlstate(error) in TRY_AGAIN
+        # If it was committed after all, the next try of a new one finds that.
+        return sqlstate(error) in TRY_AGAIN or (self.is_new and was_cut_off(error))
 
     def _commit_what_works(self, error: Exception) -> None:
         if timed_out(error) and len(groups := self._by_workspace()) > 1:
