@@ -36,7 +36,8 @@ WITH told AS MATERIALIZED (
     -- value in it asks for a plan of its own. The planner cannot know either, and planning takes longer than running.
     SELECT set_config(name, value, true) FROM (VALUES
         ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'),
-        ('enable_mergejoin', 'off'), ('enable_material', 'off'), ('plan_cache_mode', 'force_generic_plan')
+        ('enable_mergejoin', 'off'), ('enable_material', 'off'), ('plan_cache_mode', 'force_generic_plan'),
+        ('join_collapse_limit', '1'), ('from_collapse_limit', '1')
     ) AS setting (name, value)
 ), locked AS MATERIALIZED (
     -- Merging people takes this lock alone (contacts.people); everything else shares it.
