@@ -35,7 +35,7 @@ test: ## check style, types, migrations and settings, and run the tests
 	$(APART) $(PY) -W error manage.py makemigrations --check --dry-run
 	$(APART) HTTPS=on SECRET_KEY=$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(50))') \
 		$(PY) -W error manage.py check --deploy --fail-level WARNING
-	$(APART) $(PY) -m pytest -n 2 -m "not prove and not alone"
+	$(APART) $(PY) -m pytest -n 3 --maxschedchunk 4 -m "not prove and not alone"
 	$(APART) $(PY) -m pytest -m alone
 
 prove: export LOCAL_DIR := $(CURDIR)/.local/tests

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_django
 from django.conf import settings
+from django.db import connection
 from django.utils import translation
 
 from contacts.models import Contact, Conversation, Message, PhoneNumber, Workspace
@@ -24,6 +27,20 @@ def counted_in_memory() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Tallies, "flush_soon", lambda _: None)
         yield
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings: None, django_db_blocker: pytest_django.DjangoDbBlocker
+) -> None:
+    """Nobody's data is in the PostgreSQL of the tests: it need not wait for the disk. (Those that tests kill are their
+    own, in folders of their own, and wait.)"""
+    if os.environ.get("TEST_DATABASE_URL"):
+        return
+    with django_db_blocker.unblock(), connection._nodb_cursor() as cursor:
+        for name in ("fsync", "full_page_writes"):
+            cursor.execute(f"ALTER SYSTEM SET {name} = off")
+        cursor.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture(autouse=True)

@@ -331,6 +331,7 @@ def test_a_chunk_of_five_megabytes_takes_no_more_memory_than_it_may(site: Site, 
 # All of a small ordeal
 
 
+@pytest.mark.prove
 def test_a_small_ordeal_loses_nothing(tmp_path: Path) -> None:
     """`make chaos`, as it is but for its size."""
     options = {
