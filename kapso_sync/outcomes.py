@@ -21,7 +21,9 @@ NOBODY_CAME_BACK = "Whoever tried this was ended before anything came of it: kil
 # `received` for that long, it was left behind: by a crash, or by an import that did not finish.
 LEFT_AFTER = "interval '1 minute'"
 
-_RETRYABLE = "d.body_cleared_at IS NULL"
+# That the body is not cleared, in words by which `delivery_body_to_clear` is of no use: where most were cleared it is a
+# small index, as far as PostgreSQL knows, until it has all of the day's deliveries, and each webhook would read them.
+_RETRYABLE = "COALESCE(d.body_cleared_at, '-infinity') = '-infinity'"
 
 # Each by an index of its own; `d` is the delivery.
 IS_DUE = f"d.next_retry_at <= now() AND {_RETRYABLE}"

@@ -47,7 +47,8 @@ FROM mine WHERE d.id = mine.id AND (mine.held <= {most} OR mine.nth = 1) RETURNI
 CLAIMS = (
     CLAIM.format(which=IS_DUE, most=BATCH_BYTES, order="d.next_retry_at"),
     CLAIM.format(which=IS_LEFT, most=BATCH_BYTES, order="d.id"),
-    CLAIM.format(which=IS_AWAITED, most=BATCH_BYTES, order="d.id"),
+    # Not by the order of the primary key, or PostgreSQL may read all deliveries there are to find the first few.
+    CLAIM.format(which=IS_AWAITED, most=BATCH_BYTES, order="d.id + 0"),
 )
 
 _at_work = threading.Lock()
