@@ -28,10 +28,14 @@ QUANTILES = [*(step / 200 for step in range(200)), 0.999, 0.9999, 1.0]
 
 class Connection:
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._port = port
         self.since = 0.0
         self._received = b""
+        self.open()
+
+    def open(self) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", self._port), timeout=PATIENCE)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, request: bytes, since: float) -> None:
         self.since = since
@@ -111,7 +115,10 @@ class Run:
             if not ready and wait == PATIENCE:
                 raise TimeoutError(f"{self.connections - len(idle)} requests were not answered")
             for key, _ in ready:
-                self._answered(key.data, idle)
+                if key.data in idle:
+                    self._renew(key.data, selector)
+                else:
+                    self._answered(key.data, idle)
 
     def _due(self, started: float) -> Callable[[float], float]:
         if self.rate:
@@ -123,6 +130,15 @@ class Run:
             self.latencies.append(time.perf_counter() - connection.since)
             self.statuses[status] += 1
             idle.append(connection)
+
+    def _renew(self, connection: Connection, selector: selectors.BaseSelector) -> None:
+        """A server closes what was idle for half a minute. It has nothing to say to it."""
+        if connection.socket.recv(1):
+            raise ConnectionError("the server answered what it was not asked")
+        selector.unregister(connection.socket)
+        connection.close()
+        connection.open()
+        selector.register(connection.socket, selectors.EVENT_READ, connection)
 
     def _outcome(self, took: float, cpu: float) -> dict[str, Any]:
         ordered = sorted(self.latencies)

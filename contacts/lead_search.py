@@ -26,7 +26,8 @@ LONGEST, MOST_WORDS = 200, 8
 WHOLE = 3
 # So many leads are taken one by one; a name that more have is looked for in names alone.
 MOST_NAMED = 3000
-# Words that more messages have are common: of so many leads, those active last, so many of the newest are read.
+# Of words that more messages have, the first so many are found, and whoever among so many leads, those active last, said
+# them in so many of their newest messages.
 MOST_SAID, LEADS_READ, MESSAGES_READ = 1000, 500, 30
 
 
@@ -55,7 +56,7 @@ def search(leads: QuerySet[Any], typed: str, workspaces: Iterable[int]) -> tuple
         every = RawSQL(named, [inside, *parameters])  # noqa: S611 - constants, with parameters
         return leads.filter(pk__in=every), True
     if len(others) == 2 and len(others[1]) > MOST_SAID:
-        (others[1],) = _found([_said_lately(term, inside)])
+        others += _found([_said_lately(term, inside)])
     ids = Value(list({*by_name, *chain(*others)} - {None}), output_field=ArrayField(BigIntegerField()))
     return leads.filter(IsOneOf("pk", ids)), False
 
