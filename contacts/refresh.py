@@ -1,4 +1,4 @@
-"""The last statement of a batch: the derived values of what it touched.
+"""The last statement of a batch: the derived values of what it touched; one more where messages were edited or revoked.
 
 Clocks are maxima over the rows that count, texts the newest edit, names the newest and the earliest fact, a thread's
 status that of its newest session. Each is computed here and nowhere else, from rows alone, so a late arrival cannot
@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 
 from contacts.facts import as_json
 from contacts.statements import run
+from contacts.statements.edit_messages import EDIT_MESSAGES
 from contacts.statements.refresh_derived import REFRESH_DERIVED
 from contacts.writing import MessageKey, Written
 
@@ -27,4 +28,5 @@ def refresh(
         "messages": sorted(messages),
         "sessions": sorted(sessions),
     }
-    run(REFRESH_DERIVED, {"touched": as_json(touched)})
+    if run(REFRESH_DERIVED, {"touched": as_json(touched)}):
+        run(EDIT_MESSAGES, [as_json(touched["messages"])])

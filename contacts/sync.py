@@ -1,8 +1,8 @@
 """The way into the CRM: events in, leads, threads and messages brought up to date.
 
 One event or ten thousand take the same four statements: facts (contacts.facts), whose they are and the messages
-(contacts.writing), derived values (contacts.refresh). Only when the evidence of who is who has changed,
-contacts.people adds a fixed number more.
+(contacts.writing), derived values (contacts.refresh). Only where messages were edited or revoked there is one more, and
+when the evidence of who is who has changed, contacts.people adds a fixed number.
 """
 
 from __future__ import annotations

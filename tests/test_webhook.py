@@ -958,6 +958,18 @@ def test_a_hundred_messages_of_ten_people_take_as_many_statements_as_one(real_de
     assert (Message.objects.count(), Contact.objects.count()) == (101, 11)
 
 
+def test_edits_take_one_statement_more_however_many_they_are(real_desk: Desk) -> None:
+    def edit(number: int) -> Json:
+        told = {"original_message_id": f"m{number}", "message": {"type": "text", "text": {"body": "edited"}}}
+        return message(f"e{number}", 20 + number, type="edit", edit=told)
+
+    real_desk.told(*(message(f"m{number}", number) for number in range(11)))
+    plain = statements(real_desk, message("a", 15))
+    one, ten = (statements(real_desk, batch(*map(edit, some))) for some in (range(1), range(1, 11)))
+    assert len(one) == len(ten) == len(plain) + 1
+    assert Message.objects.filter(kapso_message_id__startswith="m", content="edited").count() == 11
+
+
 # What an inbound message becomes
 
 
