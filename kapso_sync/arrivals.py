@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Condition, Lock
 
-from django.db import DEFAULT_DB_ALIAS, connection
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connection
 
 from contacts.encryption import decrypted
 from contacts.models import PhoneNumber
@@ -150,7 +150,7 @@ def _together(waiting: list[Arrival]) -> tuple[list[Arrival], list[Arrival]]:
 def store(arrivals: Sequence[Arrival]) -> None:
     """Verify each by itself, and bring those that are signed into the CRM together."""
     try:
-        _ask_for_numbers(arrivals)
+        _ask_on_a_living_connection(arrivals)
         signed = [arrival for arrival in arrivals if _is_signed(arrival)]
         if signed:
             _receive(signed)
@@ -159,6 +159,18 @@ def store(arrivals: Sequence[Arrival]) -> None:
             arrival.error = arrival.error or error
     if any(arrival.error for arrival in arrivals):
         connection.close_at = 0  # with this request: it may lead to a server that has become read-only
+
+
+def _ask_on_a_living_connection(arrivals: Sequence[Arrival]) -> None:
+    """To ask for the numbers says as well as a question of its own whether the connection still leads anywhere."""
+    connection.health_check_done = True  # type: ignore[attr-defined]  # Django's own
+    try:
+        _ask_for_numbers(arrivals)
+    except (DatabaseError, InterfaceError):
+        if connection.connection is None or not connection.connection.closed:
+            raise
+        connection.close()
+        _ask_for_numbers(arrivals)
 
 
 def _ask_for_numbers(arrivals: Sequence[Arrival]) -> None:

@@ -227,6 +227,23 @@ def test_a_connection_that_breaks_midway_costs_nobody_a_thing(
     assert (Message.objects.count(), WebhookDelivery.objects.count()) == (count, count)
 
 
+def test_a_connection_that_was_cut_while_idle_is_made_anew_and_nobody_asks_for_its_health(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked() -> bool:
+        raise AssertionError
+
+    store([arrival(message("before"))])
+    monkeypatch.setattr(connection, "health_check_enabled", True)
+    monkeypatch.setattr(connection, "health_check_done", False)
+    monkeypatch.setattr(connection, "is_usable", asked)
+    with socket.socket(fileno=os.dup(connection.connection.fileno())) as wire:
+        wire.shutdown(socket.SHUT_RDWR)
+    after = arrival(message("after", 1))
+    store([after])
+    assert (after.error, after.delivery.status, Message.objects.count()) == (None, "processed", 2)
+
+
 def test_what_cannot_be_stored_together_is_stored_one_by_one(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
