@@ -23,7 +23,7 @@ from rest_framework.response import Response
 from api.problems import KINDS, MEDIA_TYPE, Problem, as_table
 from api.urls import urlpatterns as api_urls
 from api.views.base import ApiView
-from api.views.schema import with_idempotency
+from api.views.schema import schema, with_idempotency
 from contacts.changing import Refused, Stale
 from contacts.merging import MergeRefused
 from contacts.models import Contact, TransitionRefused, Workspace
@@ -66,6 +66,15 @@ class Echo(ApiView):
 
 handler400 = "api.views.outside.bad_request"
 urlpatterns = [path("api/v1/echo/", Echo.as_view()), path("api/", include("api.urls"))]
+
+
+@pytest.fixture(autouse=True)
+def not_for_others() -> Iterator[None]:
+    """The schema is made once per process, and these addresses are of this file alone."""
+    made = schema.cache_info().misses
+    yield
+    if schema.cache_info().misses > made:
+        schema.cache_clear()
 
 
 @pytest.fixture
