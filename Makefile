@@ -36,12 +36,13 @@ test: ## check style, types, migrations and settings, and run the tests
 	$(APART) HTTPS=on SECRET_KEY=$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(50))') \
 		$(PY) -W error manage.py check --deploy --fail-level WARNING
 	$(APART) $(PY) -m pytest -n 3 --maxschedchunk 4 -m "not prove and not alone"
-	$(APART) $(PY) -m pytest -m alone
+	$(APART) $(PY) -m pytest -m "alone and not prove"
 
 prove: export LOCAL_DIR := $(CURDIR)/.local/tests
 prove: ## what takes too long for `make test`: thousands of histories, 100,000 deliveries, fuzzing
 	@$(call installed,$(test_requirements))
-	$(APART) $(PY) -m pytest -n 2 -m prove
+	$(APART) $(PY) -m pytest -n 2 -m "prove and not alone"
+	$(APART) $(PY) -m pytest -m "prove and alone"
 
 screenshots: export LOCAL_DIR := $(CURDIR)/.local/tests
 screenshots: ## take the pictures of docs/screenshots anew

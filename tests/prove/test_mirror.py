@@ -47,6 +47,7 @@ def without_the_clock(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.prove
+@pytest.mark.alone
 @pytest.mark.parametrize("seed", range(10, 14))
 def test_mirrors_over_http_equal_the_tables(transactional_db: None, settings: Any, seed: int) -> None:
     settings.API_REQUESTS_PER_MINUTE = 10**6

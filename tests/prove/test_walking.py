@@ -16,6 +16,7 @@ __all__ = ["program", "workspace"]  # the fixtures
 
 
 @pytest.mark.prove
+@pytest.mark.alone
 def test_each_of_100_000_comes_exactly_once_by_id_and_none_is_missed_by_activity(
     workspace: Workspace, program: Program, settings: Any
 ) -> None:
