@@ -26,6 +26,7 @@ serve: install ## serve in production: DATABASE_URL, SECRET_KEY, ALLOWED_HOSTS, 
 work: install ## do background jobs in production, beside `make serve` (same settings)
 	@exec $(PY) manage.py work
 
+# Three at a time: some wait for a browser or a server. Few are given out at a time, as those with a browser come last.
 test: export LOCAL_DIR := $(CURDIR)/.local/tests
 test: ## check style, types, migrations and settings, and run the tests
 	@$(call installed,$(test_requirements))

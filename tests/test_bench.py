@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from django.conf import settings
 from benchmarks import __main__ as program
 from benchmarks import report
 from benchmarks.bench import Bench, check_rows, sent_of
+from benchmarks.load import Run, get
 from benchmarks.measuring import SIZES, Figure, Findings, Refused, rounds
 from benchmarks.parts import PARTS, webhooks
 from benchmarks.servers import Server
@@ -35,6 +39,28 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def bench(folder: Path) -> Bench:
     return Bench(folder, SIZES["tiny"])
+
+
+def test_a_connection_that_the_server_closed_while_it_was_idle_is_opened_again() -> None:
+    """As it does with those that an open loop leaves alone for half a minute."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer_once_each() -> None:
+        with suppress(OSError):
+            while True:
+                peer, _ = listener.accept()
+                peer.recv(1000)
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                peer.close()
+
+    thread = threading.Thread(target=answer_once_each)
+    thread.start()
+    run = Run(port=listener.getsockname()[1], requests=[get("/", {})] * 5, connections=1, seconds=10, rate=20)
+    told = run.go()
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join()
+    assert told["statuses"] == {"200": 5}
 
 
 @pytest.mark.prove
