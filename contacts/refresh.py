@@ -28,5 +28,6 @@ def refresh(
         "messages": sorted(messages),
         "sessions": sorted(sessions),
     }
-    if run(REFRESH_DERIVED, {"touched": as_json(touched)}):
+    is_edited = run(REFRESH_DERIVED, {"touched": as_json(touched)})
+    if is_edited:
         run(EDIT_MESSAGES, [as_json(touched["messages"])])

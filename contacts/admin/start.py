@@ -132,7 +132,7 @@ def handed_over(request: HttpRequest, now: datetime) -> list[Row]:
     threads = Conversation.objects.filter(contact=OuterRef("pk"), handoff_at__isnull=False).order_by(
         "-handoff_at"
     )
-    leads = lead_views.needs_human(_leads(request), list(rights_of(request).places)).annotate(
+    leads = lead_views.needs_human(_leads(request), list(rights_of(request).workspaces)).annotate(
         asked_at=Subquery(threads.values("handoff_at")[:1]),
         asked_for=Subquery(threads.values("handoff_reason")[:1]),
     )

@@ -49,15 +49,15 @@ def go_on(*, seconds: float, only: int | None = None, by_page: bool = False) -> 
     made = _claimed(only)
     if made is None:
         return False
-    mine = Import.objects.filter(pk=made.pk, claim=made.claim)
+    is_free = True
     try:
         _work(made, time.monotonic() + seconds, by_page=by_page)
     except Exception:
-        raise  # a fault of ours: it stays claimed for a while, so that what others have uploaded goes first
-    except BaseException:
-        mine.update(claim=None, claimed_until=None)
+        is_free = False  # a fault of ours: it stays claimed for a while, so that what others have uploaded goes first
         raise
-    mine.update(claim=None, claimed_until=None)
+    finally:
+        if is_free:
+            Import.objects.filter(pk=made.pk, claim=made.claim).update(claim=None, claimed_until=None)
     return True
 
 
