@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.apps import apps
+from django.db import connection, transaction
 from psycopg.rows import tuple_row
 
 from contacts import statements
-from contacts.models import Message
+from contacts.models import Identity, Message
 from kapso_sync import sync
 from kapso_sync.models import WebhookDelivery, WebhookDeliveryQuerySet
 from kapso_sync.replaying import replay_in_batches
+from tests.builders import Desk, message
 from tests.conftest import Cast
 from tests.kapso import load
 
@@ -91,3 +94,30 @@ def test_four_times_the_deliveries_are_four_times_the_work(
     assert len(touched) == len(for_few)
     for index, (less, more) in enumerate(zip(for_few, touched, strict=True)):
         assert more <= 6 * less, f"statement {index + 1}: {less} rows for 50, {more} for 200"
+
+
+def test_leads_who_share_phones_are_not_combined_each_with_each_where_tables_are_known_as_empty(
+    transactional_db: None, touched: list[float]
+) -> None:
+    """So they are known where all that was there was rolled back, until PostgreSQL looks at them again."""
+
+    def change_hands(numbers: range) -> None:
+        for number, at, user in itertools.product(numbers, (0, 10), ("A", "B")):
+            phone = str(51_911_330_000 + number)
+            desk.told(
+                message(f"{user}{at}.{number}", at + ord(user), phone=phone, user_id=f"PE.{user}{number}")
+            )
+
+    desk = Desk.open()
+    with transaction.atomic():
+        change_hands(range(3))
+        transaction.set_rollback(True)
+    with connection.cursor() as cursor:
+        for model in apps.get_app_config("contacts").get_models():
+            cursor.execute(f"ANALYZE {model._meta.db_table}")
+    change_hands(range(10, 15))
+    touched.clear()
+    change_hands(range(20, 21))
+    assert Identity.objects.filter(kind="phone", is_shared=True).count() == 6
+    # 200,000, were they joined in any order. (An index is read whole for each, so it is not a few hundred.)
+    assert max(touched) < 20_000

@@ -34,6 +34,8 @@ WITH told AS MATERIALIZED (
 ), planned AS MATERIALIZED (
     -- For the rest of the transaction: a batch is small beside the tables, so its rows are looked up by index, and no
     -- value in it asks for a plan of its own. The planner cannot know either, and planning takes longer than running.
+    -- Joined in the order that they are written in: by another one, which is as good while a table is known as empty, each
+    -- row of a batch would be compared with all there are.
     SELECT set_config(name, value, true) FROM (VALUES
         ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'),
         ('enable_mergejoin', 'off'), ('enable_material', 'off'), ('plan_cache_mode', 'force_generic_plan'),
